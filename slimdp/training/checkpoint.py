@@ -30,6 +30,7 @@ from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.checksums import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import DensePoseModel
+from slimdp.models.stored import in_use
 from slimdp.settings_file import differences
 from slimdp.surface.layout import PartLayout, layout_from_json
 from slimdp.surface.load import surface_layout
@@ -64,6 +65,7 @@ class Checkpoint:
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that wrote it
     layout: PartLayout | None = None  # the network's parts; None: those of the settings' surface
     pretrained: str | None = None  # what of others the run began with, and its SHA-256
+    scales: dict[str, Tensor] = field(default_factory=dict)  # of weights to be stored in 8 bits
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
@@ -120,7 +122,7 @@ def current_versions() -> dict[str, str]:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint into CPU memory; raises CheckpointError where there is none, or a broken one.
 
-    Weights that lie there in 16 bits (`slimdp.training.packed`) come in 32.
+    Weights that lie there in 16 or 8 bits (`slimdp.training.packed`) come in 32.
     """
     path = Path(path)
     if not path.is_file():
@@ -141,7 +143,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}")
     try:
         check_content(content, sizes)
-        content["model"] = {name: _in_use(weight) for name, weight in content["model"].items()}
+        content["model"] = in_use(content["model"], content.pop("scales", {}))
         content["config"] = config_from_dict(content["config"], "config", saved=True)
         # Checkpoints from before surfaces said which parts they have are of people.
         content["layout"] = layout_from_json(content["layout"]) if "layout" in content else PEOPLE
@@ -151,10 +153,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(**{f.name: content[f.name] for f in fields(Checkpoint) if f.name in content})
-
-
-def _in_use(weight: Tensor) -> Tensor:
-    return weight.float() if weight.dtype == torch.float16 else weight
 
 
 def build_model(config: TrainConfig, layout: PartLayout | None = None) -> DensePoseModel:
@@ -235,7 +233,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "stage": (int,), "step": (int,), "average_updates": (int,), "best_score": (int, float, _NOTHING),
     "model": (dict,), "average": (dict, _NOTHING), "optimizer": (dict, _NOTHING),
     "random_state": (dict, _NOTHING), "versions": (dict,), "layout": (dict,),
-    "pretrained": (str, _NOTHING),
+    "pretrained": (str, _NOTHING), "scales": (dict,),
 }  # fmt: skip
 #: No run counts so far.
 _MOST_STEPS = 2**40
@@ -279,6 +277,7 @@ def check_content(content: Mapping[str, Any], sizes: Counter[int]) -> None:
             raise ValueError(f"versions.{name!r:.40} is {_told(version)}, but a text is wanted")
     _check_storages(content, sizes)
     _check_weights("model", content["model"])
+    _check_weights("scales", content.get("scales", {}))
     if content.get("average") is not None:
         _check_weights("average", content["average"])
         shapes, averages = ({n: w.shape for n, w in content[k].items()} for k in ("model", "average"))
@@ -322,7 +321,7 @@ def _check_weights(place: str, weights: Mapping[Any, Any]) -> None:
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(f"{place}.{name!s:.80} is {_told(value)}, but a tensor is wanted")
-        if value.dtype not in (*_NUMBERS, torch.int64):
+        if value.dtype not in (*_NUMBERS, torch.int64, torch.int8):
             raise ValueError(f"{place}.{name} is of {value.dtype}, but floating-point numbers are wanted")
         _check_finite(f"{place}.{name}", value)
 

@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 
 from slimdp.config import TrainConfig
+from slimdp.models.stored import LARGEST_HALF, in_eight_bits
 from slimdp.training.checkpoint import Checkpoint, CheckpointError
-
-#: The largest number that 16 bits hold.
-_LARGEST = torch.finfo(torch.float16).max
 
 
 def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
@@ -52,27 +50,32 @@ def stage_reached(checkpoint: Checkpoint) -> str:
     return checkpoint.config.stages[checkpoint.stage - ended].name
 
 
-def packed(checkpoint: Checkpoint, name: str) -> Checkpoint:
+def packed(checkpoint: Checkpoint, name: str, eight_bits: Sequence[str] = ()) -> Checkpoint:
     """The averaged weights in 16 bits, as the end of the last stage, without optimiser and random state.
 
-    Numbers a channel (biases, norms and their statistics) keep 32 bits: they are few, and variances leave
-    what 16 bits hold. Of the settings' data the names of the files stay, and no folders; stages are called
-    NAME_STAGE, so that none of a run that begins with it counts as done. Raises CheckpointError for a weight
-    that 16 bits do not hold.
+    Those whose names begin with one of `eight_bits` take 8, with a scale a channel. Numbers a channel
+    (biases, norms and their statistics) keep 32 bits: they are few, and variances leave what 16 bits hold. Of
+    the settings' data the names of the files stay, and no folders; stages are called NAME_STAGE, so that none
+    of a run that begins with it counts as done. Raises CheckpointError for a weight that 16 bits do not hold.
     """
-    weights = {key: _halved(key, weight) for key, weight in checkpoint.best_weights.items()}
+    weights, scales = {}, {}
+    for key, weight in checkpoint.best_weights.items():
+        if weight.ndim < 2 or not weight.is_floating_point():
+            weights[key] = weight.clone()
+        elif key.startswith(tuple(eight_bits)):
+            weights[key], scales[key] = in_eight_bits(weight)
+        else:
+            weights[key] = _halved(key, weight)
     config = _passed_on(checkpoint.config, name)
     return Checkpoint(
         config, stage=len(config.stages), step=0, model=weights, layout=checkpoint.layout,
-        pretrained=checkpoint.pretrained,
+        pretrained=checkpoint.pretrained, scales=scales,
     )  # fmt: skip
 
 
 def _halved(key: str, weight: Tensor) -> Tensor:
-    if weight.ndim < 2 or not weight.is_floating_point():
-        return weight.clone()
-    if not weight.abs().max() <= _LARGEST:
-        raise CheckpointError(f"{key} holds a number beyond {_LARGEST:g}, which 16 bits do not hold")
+    if not weight.abs().max() <= LARGEST_HALF:
+        raise CheckpointError(f"{key} holds a number beyond {LARGEST_HALF:g}, which 16 bits do not hold")
     return weight.half()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from slimdp.config import TrainConfig
 from slimdp.training import CheckpointError, load_checkpoint, load_model, train
@@ -62,6 +64,56 @@ def test_packing_again_changes_nothing(small: Path, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "again.pt", packed(load_checkpoint(small), "more"))
     first, again = (load_checkpoint(file).model for file in (small, tmp_path / "again.pt"))
     assert all(torch.equal(weight, again[name]) for name, weight in first.items())
+
+
+def test_weights_in_8_bits(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
+    """Each is off by half a step of its channel at most, and packing what was read changes no bit."""
+    whole, file = load_checkpoint(straight[1] / "checkpoints" / "step_00000007.pt"), tmp_path / "eight.pt"
+    whole.best_weights["stem.0.weight"][0] = 0  # a channel that is off
+    save_checkpoint(file, packed(whole, "eight", ["stem.", "stacks.0."]))
+    kept, found = torch.load(file, weights_only=True), load_checkpoint(file)
+    assert found.scales == {}
+    for name, weight in whole.best_weights.items():
+        if name.startswith(("stem.", "stacks.0.")) and weight.ndim > 1:
+            assert kept["model"][name].dtype == torch.int8
+            assert kept["model"][name].abs().max() == 127
+            most = weight.abs().flatten(1).amax(1).reshape(-1, *(1,) * (weight.ndim - 1)) / 254
+            assert ((found.model[name] - weight).abs() <= most * 1.001).all(), name
+        else:
+            assert name not in kept["scales"]
+            half = weight.half().float() if weight.ndim > 1 else weight
+            assert torch.equal(found.model[name], half)
+    again = packed(found, "eight", ["stem.", "stacks.0."])
+    assert all(torch.equal(weight, kept["model"][name]) for name, weight in again.model.items())
+    model, _ = load_model(file)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda scales: scales.pop("stem.0.weight"), r"the weight stem\.0\.weight has no scale"),
+        (lambda scales: scales.update(odd=torch.ones(1)), "the weight odd has a scale, but is not there"),
+        (
+            lambda scales: scales.update({"stem.0.weight": torch.ones(3)}),
+            r"the scale of stem\.0\.weight is of shape \(3,\), but \(\d+, 1, 1, 1\) is wanted",
+        ),
+        (lambda scales: scales["stem.0.weight"].fill_(torch.nan), r"scales\.stem\.0\.weight"),
+    ],
+)
+def test_a_scale_that_is_wrong_is_named(
+    straight: tuple[TrainConfig, Path],
+    tmp_path: Path,
+    change: Callable[[dict[str, Tensor]], None],
+    words: str,
+) -> None:
+    checkpoint = load_checkpoint(straight[1] / "checkpoints" / "step_00000007.pt")
+    save_checkpoint(tmp_path / "eight.pt", packed(checkpoint, "eight", ["stem."]))
+    content = torch.load(tmp_path / "eight.pt", weights_only=True)
+    change(content["scales"])
+    torch.save(content, tmp_path / "eight.pt")
+    with pytest.raises(CheckpointError, match=words):
+        load_checkpoint(tmp_path / "eight.pt")
 
 
 def test_a_weight_that_16_bits_do_not_hold_is_named(straight: tuple[TrainConfig, Path]) -> None:

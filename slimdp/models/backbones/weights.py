@@ -1,9 +1,10 @@
-"""Weights that a backbone begins with: of torchvision, of a package, or of a file."""
+"""Weights that a backbone begins with: of torchvision, of a package, of a file, or of a network of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,10 @@ from flow_cache.runtime.checksums import check_zip, file_sha256
 from flow_cache.runtime.words import listed
 from slimdp.config import ConfigError
 from slimdp.models.backbones.backbone import Backbone
+from slimdp.models.stored import in_use
+
+#: What the names of its weights begin with in all networks of ours that have one.
+_BACKBONE = "backbone."
 
 
 def load_weights(backbone: Backbone, given: str) -> str:
@@ -27,7 +32,7 @@ def load_weights(backbone: Backbone, given: str) -> str:
         if not file.is_file():
             choices = listed(["none", *published], given)
             raise ConfigError(f"neither a file nor one of {choices}")
-    weights = backbone.renamed(_read(file))
+    weights = backbone.renamed(_of_a_backbone(_read(file), file))
     wanted = backbone.state_dict()
     # Files from before 2018 do not count the batches.
     weights = {name: old for name, old in wanted.items() if name.endswith("num_batches_tracked")} | weights
@@ -36,17 +41,39 @@ def load_weights(backbone: Backbone, given: str) -> str:
     return file_sha256(file).hex()
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    """Names -> tensors of a file that torch wrote, in this or an older form; else ConfigError."""
+def _read(file: Path) -> object:
+    """What a file holds that torch wrote, in this or an older form; ConfigError where it cannot be read."""
     try:
         check_zip(file)  # torch passes over the checksums
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of bytes that are no pickle, its reader raises whatever it stumbles over
         reason = str(error).split("\n")[0]
         raise ConfigError(f"{file} is damaged or no file of weights: {reason}") from error
+    return content
+
+
+def _of_a_backbone(content: object, file: Path) -> dict[str, Tensor]:
+    """Names -> tensors of what a file holds; of a checkpoint of ours those of its network's backbone."""
+    if isinstance(content, dict) and "format" in content:
+        content = _its_backbone(content, file)
     if not isinstance(content, dict) or not all(isinstance(each, Tensor) for each in content.values()):
         raise ConfigError(f"{file} holds no plain state of a network (names to tensors)")
     return content
+
+
+def _its_backbone(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
+    """The averaged weights of the backbone of a network of ours."""
+    kept = "model" if checkpoint.get("average") is None else "average"
+    try:
+        weights = in_use(checkpoint[kept], checkpoint.get("scales", {}) if kept == "model" else {})
+    except (KeyError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{file} is a damaged checkpoint: {error}") from error
+    found = {
+        name.removeprefix(_BACKBONE): weight for name, weight in weights.items() if name.startswith(_BACKBONE)
+    }
+    if not found:
+        raise ConfigError(f"{file} is a checkpoint of a network without a backbone")
+    return found
 
 
 def _check_fits(file: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimdp.config import ConfigError
+from slimdp.config import ConfigError, TrainConfig
+from slimdp.models import FeaturePyramid
 from slimdp.models.backbones import Resnet18
 from slimdp.models.backbones.weights import load_weights
+from slimdp.surface import PEOPLE
+from slimdp.training.checkpoint import Checkpoint, save_checkpoint
+from slimdp.training.packed import packed
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +105,52 @@ def test_a_file_that_is_no_good_is_refused_and_nothing_taken(
 def test_a_name_that_is_neither_is_told_with_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"neither a file nor one of none, IMAGENET1K_V1"):
         load_weights(Resnet18(), "package")
+
+
+@pytest.fixture(scope="module")
+def whole_network() -> tuple[TrainConfig, FeaturePyramid]:
+    stage = {"name": "all", "steps": 1, "data": [{"annotations": "a.json", "images": "."}]}
+    values = {"stages": [stage], "crop": {"size": 64}, "model": {"name": "fpn", "channels": 8}}
+    config = TrainConfig.parse(values)
+    torch.manual_seed(4)
+    model = config.model.build(PEOPLE)
+    assert isinstance(model, FeaturePyramid)
+    return config, model
+
+
+@pytest.mark.parametrize("kept", ["model", "average", "8 bits"])
+def test_a_checkpoint_of_ours_gives_the_weights_of_its_backbone(
+    whole_network: tuple[TrainConfig, FeaturePyramid], tmp_path: Path, kept: str
+) -> None:
+    config, model = whole_network
+    checkpoint = Checkpoint(config, stage=1, step=0, model=model.state_dict())
+    if kept == "average":
+        others = {name: torch.zeros_like(weight) for name, weight in checkpoint.model.items()}
+        checkpoint = replace(checkpoint, model=others, average=checkpoint.model)
+    save_checkpoint(
+        tmp_path / "mine.pt", packed(checkpoint, "mine", ["backbone."]) if kept == "8 bits" else checkpoint
+    )
+    backbone = Resnet18(32)
+    load_weights(backbone, str(tmp_path / "mine.pt"))
+    wanted = model.backbone.state_dict()
+    for name, weight in backbone.state_dict().items():
+        off = 1 / 127 * wanted[name].abs().max() if kept == "8 bits" and weight.ndim > 1 else 0
+        assert ((weight - wanted[name]).abs() <= off).all(), name
+
+
+def test_a_checkpoint_without_a_backbone_or_a_damaged_one_is_told(
+    whole_network: tuple[TrainConfig, FeaturePyramid], tmp_path: Path
+) -> None:
+    config, model = whole_network
+    weights = {name: w for name, w in model.state_dict().items() if not name.startswith("backbone.")}
+    file = tmp_path / "mine.pt"
+    save_checkpoint(file, Checkpoint(config, stage=1, step=0, model=weights))
+    with pytest.raises(ConfigError, match="a checkpoint of a network without a backbone"):
+        load_weights(Resnet18(32), str(file))
+    torch.save({"format": "slimdp", "model": 3}, file)
+    with pytest.raises(ConfigError, match=r"mine\.pt is a damaged checkpoint"):
+        load_weights(Resnet18(32), str(file))
+    small = {"backbone.conv1.weight": torch.zeros(2, 2, dtype=torch.int8)}
+    torch.save({"format": "slimdp", "model": small, "scales": {}}, file)
+    with pytest.raises(ConfigError, match=r"the weight backbone\.conv1\.weight has no scale"):
+        load_weights(Resnet18(32), str(file))
