@@ -1,7 +1,8 @@
 """A backbone with a feature pyramid (Lin et al., CVPR 2017), its levels fused at a quarter of the crop.
 
 All levels are enlarged to the finest one and added, as by Kirillov et al. (CVPR 2019, panoptic feature
-pyramids), in one step each; one head sees the sum.
+pyramids), in one step each; one head sees the sum. Hourglasses may follow, which correct what it says
+(Newell et al., ECCV 2016): a backbone that has seen photographs, in the place of their stem.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from slimdp.config import ModelSpec
 from slimdp.config.base import within
 from slimdp.models.backbones.backbone import Backbone
 from slimdp.models.backbones.settings import BackboneSettings
-from slimdp.models.heads import HEAD_FEATURES, DensePoseHead, float_images
+from slimdp.models.heads import HEAD_FEATURES, DensePoseHead, float_images, head_features, output_channels
+from slimdp.models.hourglass import DEPTH, Stacks
 from slimdp.models.model import DensePoseModel
 from slimdp.structures import ModelOutput, PoseBatch
 from slimdp.surface.layout import PartLayout
@@ -29,6 +31,8 @@ FEATURES = {
     **{f"pyramid_{stride}": f"a level of the pyramid (S / {stride})" for stride in (4, 8, 16, 32)},
 }
 SPEC = ModelSpec(stride=4, size_multiple=32, features=tuple(FEATURES))
+#: With hourglasses, which halve the map of a quarter of the crop.
+STACKED_SPEC = ModelSpec(stride=4, size_multiple=4 * 2**DEPTH, features=tuple(FEATURES))
 
 
 class FpnSettings(BackboneSettings):
@@ -38,22 +42,24 @@ class FpnSettings(BackboneSettings):
 
     name: Literal["fpn"] = "fpn"
     channels: Annotated[int, within(8, 1024)] = 128  # of the pyramid and of the features before the output
+    stacks: Annotated[int, within(0, 16)] = 0  # hourglasses that correct the output, one after another
 
     @property
     def spec(self) -> ModelSpec:
-        return SPEC
+        return STACKED_SPEC if self.stacks else SPEC
 
     @property
     def cost(self) -> float:
-        return self.backbone_kind.COST + _PYRAMID_COST * self.channels / 64
+        return self.backbone_kind.COST + (_PYRAMID_COST + _STACK_COST * self.stacks) * self.channels / 64
 
     def build(self, layout: PartLayout) -> FeaturePyramid:
         backbone = self.backbone_kind(self.BACKBONE_STRIDE)
-        return FeaturePyramid(backbone, self.channels, self.keypoints, layout)
+        return FeaturePyramid(backbone, self.channels, self.keypoints, layout, self.stacks)
 
 
 #: As `Backbone.COST`, of a pyramid of 64 channels and its head.
 _PYRAMID_COST = 1.2
+_STACK_COST = 0.7  # of a hourglass of 64 channels
 
 
 class FeaturePyramid(DensePoseModel):
@@ -64,26 +70,38 @@ class FeaturePyramid(DensePoseModel):
         channels: of the pyramid and of the features before the output.
         keypoints: names of the heat maps, in the order of their channels.
         layout: the parts of the surface.
+        stacks: number of hourglasses after the head, a stage each.
     """
 
     def __init__(
-        self, backbone: Backbone, channels: int, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE
+        self,
+        backbone: Backbone,
+        channels: int,
+        keypoints: Sequence[str] = (),
+        layout: PartLayout = PEOPLE,
+        stacks: int = 0,
     ) -> None:
         super().__init__()
-        self.spec, self.keypoints, self.layout = SPEC, tuple(keypoints), layout
+        self.spec = STACKED_SPEC if stacks else SPEC
+        self.keypoints, self.layout = tuple(keypoints), layout
         self.backbone = backbone
         self.pyramid = _Pyramid(list(backbone.channels.values()), channels)
         self.head = DensePoseHead(channels, channels, self.keypoints, layout)
+        self.refinement = (
+            Stacks(stacks, channels, output_channels(layout), len(self.keypoints), corrects=True)
+            if stacks
+            else None
+        )
 
     def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
-        """Predict from images, in one stage; raises ValueError for images of other shapes.
+        """Predict from images; a stage, and one a hourglass. Raises ValueError for images of other shapes.
 
         Args:
             batch: its images alone are looked at: (B, 3, H, W) RGB, float in 0..1 or uint8, H and W
-                multiples of 32.
-            features: names of `FEATURES` to give.
+                multiples of 32, with hourglasses of 64.
+            features: names of `FEATURES` to give of each stage; those of the pyramid are the same in all.
         """
-        images = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
+        images = float_images(batch.images, self.spec.size_multiple, next(self.parameters()).dtype)
         levels = self.backbone(images)
         finest, *coarser = of_strides = self.pyramid(list(levels.values()))
         pyramid = {f"pyramid_{stride}": level for stride, level in zip(levels, of_strides)}
@@ -91,8 +109,15 @@ class FeaturePyramid(DensePoseModel):
         for level in coarser:
             fused = fused + F.interpolate(level, finest.shape[-2:], mode="bilinear", align_corners=False)
         maps, found = self.head(fused)
-        found |= {"fused": fused, **pyramid}
-        return ModelOutput((maps,), ({name: found[name] for name in features},))
+        stages, asked = [maps], [found | {"fused": fused, **pyramid}]
+        if self.refinement is not None:
+            first = (found["features"], found["output"], maps.keypoint_maps)
+            for levels, its_maps in self.refinement.run(fused, first):
+                stages.append(its_maps)
+                asked.append(head_features(levels[3], levels[4], its_maps) | {"fused": levels[0], **pyramid})
+        return ModelOutput(
+            tuple(stages), tuple({name: of_stage[name] for name in features} for of_stage in asked)
+        )
 
 
 class _Pyramid(nn.Module):

@@ -22,6 +22,9 @@ HEAD_FEATURES = {
 def float_images(images: Tensor, size_multiple: int, dtype: torch.dtype) -> Tensor:
     """Images (B, 3, H, W) RGB as floats in 0..1: as they are, or uint8 brought to `dtype`.
 
+    In memory the channels of a pixel lie side by side, and so will those of all that convolutions make of
+    them: on a CPU that takes a fifth to two fifths off training and prediction (tools/bench_layout.py).
+
     Raises ValueError unless both sides are a multiple of `size_multiple` px.
     """
     odd = any(side % size_multiple for side in images.shape[2:])
@@ -30,7 +33,8 @@ def float_images(images: Tensor, size_multiple: int, dtype: torch.dtype) -> Tens
             f"image has shape {tuple(images.shape)}, but (B, 3, S, S) with S a multiple of "
             f"{size_multiple} is wanted; crop or pad it first"
         )
-    return images.to(dtype) / 255 if images.dtype == torch.uint8 else images
+    floats = images.to(dtype) / 255 if images.dtype == torch.uint8 else images
+    return floats.contiguous(memory_format=torch.channels_last)
 
 
 def output_channels(layout: PartLayout) -> tuple[int, int, int, int]:
@@ -88,8 +92,13 @@ class DensePoseHead(nn.Module):
         """(B, inputs, h, w) -> the maps, h x w px each, and all of `HEAD_FEATURES`."""
         features = self.to_features(x)
         output = self.to_maps(features)
-        fine_segm, u, v, coarse_segm = output.split(self.outputs, dim=1)
         heat = None if self.to_keypoints is None else self.to_keypoints(features)
-        uv = output[:, self.outputs[0] : sum(self.outputs[:3])]
-        found = {"features": features, "output": output, "segmentation": fine_segm, "uv": uv}
-        return DensePoseMaps(fine_segm, u, v, coarse_segm, heat), found
+        fine_segm, u, v, coarse_segm = output.split(self.outputs, dim=1)
+        maps = DensePoseMaps(fine_segm, u, v, coarse_segm, heat)
+        return maps, head_features(features, output, maps)
+
+
+def head_features(features: Tensor, output: Tensor, maps: DensePoseMaps) -> dict[str, Tensor]:
+    """All of `HEAD_FEATURES` of a head that made `output`, and of that `maps`, of its features."""
+    uv = torch.cat([maps.u, maps.v], dim=1)
+    return {"features": features, "output": output, "segmentation": maps.fine_segm, "uv": uv}

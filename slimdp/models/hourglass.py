@@ -131,8 +131,76 @@ class Stack(nn.Module):
         return (x, smaller, whole, features, self.to_maps(features)), heat
 
 
-class StackedHourglass(DensePoseModel):
+class Stacks(nn.Module):
     """Hourglasses one after another, each correcting the one before it, each with outputs of its own.
+
+    What one finds, its features and its maps, goes back into what the next one sees (Newell et al., figure 4,
+    right).
+
+    Args:
+        stacks: number of hourglasses.
+        features: channels throughout.
+        outputs: channels of the maps, as `output_channels` gives them.
+        keypoints: number of heat maps.
+        corrects: whether the first one, too, corrects something: the maps of another head.
+        stem: what makes features of pictures, where that is theirs to do.
+    """
+
+    def __init__(
+        self,
+        stacks: int,
+        features: int,
+        outputs: tuple[int, int, int, int],
+        keypoints: int = 0,
+        corrects: bool = False,
+        stem: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.maps_channels, self.corrects = outputs, corrects
+        if stem is not None:
+            self.stem = stem
+        self.stacks = nn.ModuleList(Stack(features, outputs, keypoints) for _ in range(stacks))
+
+        def returns(channels: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                convolution(channels, features, 1) for _ in range(stacks if corrects else stacks - 1)
+            )
+
+        self.return_features = returns(features)
+        self.return_maps = returns(sum(outputs))
+        self.return_keypoints = returns(keypoints) if keypoints else None
+
+    def run(
+        self, x: Tensor, before: tuple[Tensor, Tensor, Tensor | None] | None = None
+    ) -> list[tuple[tuple[Tensor, ...], DensePoseMaps]]:
+        """The levels of `FEATURES` and the maps of each stack.
+
+        Args:
+            x: (B, features, h, w), h and w multiples of 2 ** `DEPTH`.
+            before: what the first one corrects: features, maps and heat maps on the same raster; of the
+                kind that `corrects`.
+        """
+        found = []
+        for i, stack in enumerate(self.stacks):
+            if before is not None:
+                x = self._with_returned(x, i if self.corrects else i - 1, *before)
+            levels, heat = stack(x)
+            before = (*levels[3:], heat)
+            fine_segm, u, v, coarse_segm = levels[4].split(self.maps_channels, dim=1)
+            found.append((levels, DensePoseMaps(fine_segm, u, v, coarse_segm, heat)))
+        return found
+
+    def _with_returned(
+        self, x: Tensor, which: int, features: Tensor, maps: Tensor, heat: Tensor | None
+    ) -> Tensor:
+        x = x + self.return_features[which](features) + self.return_maps[which](maps)
+        if heat is not None and self.return_keypoints is not None:
+            x = x + self.return_keypoints[which](heat)
+        return x
+
+
+class StackedHourglass(Stacks, DensePoseModel):
+    """A stem and `Stacks`.
 
     With 256 features and no heat maps it has 3.4 M parameters for one stack, 6.6 M for two, 25.7 M for
     eight.
@@ -147,30 +215,20 @@ class StackedHourglass(DensePoseModel):
     def __init__(
         self, stacks: int, features: int, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE
     ) -> None:
-        super().__init__()
         if stacks < 1 or features < 4 or features % 4:
             raise ValueError(
                 f"stacks = {stacks}, features = {features}: wanted at least one stack and a multiple of 4"
             )
-        self.spec = SPEC
-        self.keypoints, self.layout, self.outputs = tuple(keypoints), layout, output_channels(layout)
-        stem = features // 4
-        self.stem = nn.Sequential(
-            convolution(3, stem, 7, stride=2, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True),
-            Residual(stem, features // 2),
+        first = features // 4
+        stem = nn.Sequential(
+            convolution(3, first, 7, stride=2, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True),
+            Residual(first, features // 2),
             nn.MaxPool2d(2),
             Residual(features // 2, features // 2),
             Residual(features // 2, features),
         )  # fmt: skip
-        self.stacks = nn.ModuleList(Stack(features, self.outputs, len(self.keypoints)) for _ in range(stacks))
-
-        def returns(channels: int) -> nn.ModuleList:
-            return nn.ModuleList(convolution(channels, features, 1) for _ in range(stacks - 1))
-
-        # What a stack found goes back into the input of the next one (Newell et al., figure 4, right).
-        self.return_features = returns(features)
-        self.return_maps = returns(sum(self.outputs))
-        self.return_keypoints = returns(len(self.keypoints)) if self.keypoints else None
+        super().__init__(stacks, features, output_channels(layout), len(keypoints), stem=stem)
+        self.spec, self.keypoints, self.layout = SPEC, tuple(keypoints), layout
 
     def forward(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
         """Predict from crops, a stage a stack, maps S / 4 wide; raises ValueError for images of other shapes.
@@ -183,19 +241,9 @@ class StackedHourglass(DensePoseModel):
         """
         image = float_images(batch.images, SPEC.size_multiple, next(self.parameters()).dtype)
         # A picture's values have a mean near 0.5 and a deviation near 0.25: bring them to 0 and 1.
-        x = self.stem((image - 0.5) / 0.25)
-        stages, asked = [], []
-        for i, stack in enumerate(self.stacks):
-            levels, heat = stack(x)
-            before_output, maps = levels[3:]
-            fine_segm, u, v, coarse_segm = maps.split(self.outputs, dim=1)
-            stages.append(DensePoseMaps(fine_segm, u, v, coarse_segm, heat))
-            asked.append({name: _feature(name, levels, stages[-1]) for name in features})
-            if i + 1 < len(self.stacks):
-                x = x + self.return_features[i](before_output) + self.return_maps[i](maps)
-                if heat is not None and self.return_keypoints is not None:
-                    x = x + self.return_keypoints[i](heat)
-        return ModelOutput(tuple(stages), tuple(asked))
+        found = self.run(self.stem((image - 0.5) / 0.25))
+        asked = tuple({name: _feature(name, levels, maps) for name in features} for levels, maps in found)
+        return ModelOutput(tuple(maps for _, maps in found), asked)
 
 
 def _feature(name: str, levels: Sequence[Tensor], maps: DensePoseMaps) -> Tensor:

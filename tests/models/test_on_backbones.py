@@ -1,4 +1,4 @@
-"""The networks on a backbone: fpn and fcn."""
+"""The networks on a backbone: fpn, without and with hourglasses, and fcn."""
 
 from __future__ import annotations
 
@@ -21,44 +21,72 @@ from tests.narrow_backbone import Narrow
 
 def small(name: str, keypoints: tuple[str, ...] = ()) -> DensePoseModel:
     torch.manual_seed(0)
-    if name == "fpn":
-        return FeaturePyramid(Narrow(32), 8, keypoints)
-    return DenseFcn(Narrow(8), 8, keypoints)
+    if name == "fcn":
+        return DenseFcn(Narrow(8), 8, keypoints)
+    return FeaturePyramid(Narrow(32), 8, keypoints, stacks={"fpn": 0, "stacked fpn": 2}[name])
 
 
 BOTH = pytest.mark.parametrize("name", ["fpn", "fcn"])
+ALL = pytest.mark.parametrize("name", ["fpn", "stacked fpn", "fcn"])
 
 
-@BOTH
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 160)])
+@ALL
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 192)])
 def test_maps_and_features_have_the_raster_that_is_told(name: str, height: int, width: int) -> None:
     """Of crops, and of pictures of another shape."""
-    model, told = small(name).eval(), {"fpn": fpn, "fcn": fcn}[name].FEATURES
+    model, told = small(name).eval(), (fcn if name == "fcn" else fpn).FEATURES
     with torch.no_grad():
         output = model(PoseBatch.of_images(torch.rand(2, 3, height, width)), tuple(told))
     stride = model.spec.stride
     shape = (height // stride, width // stride)
-    assert stride == {"fpn": 4, "fcn": 8}[name]
-    assert output.best.fine_segm.shape == (2, 25, *shape)
-    assert output.best.u.shape == output.best.v.shape == (2, 24, *shape)
-    assert output.best.coarse_segm.shape == (2, 15, *shape)
-    assert output.best.keypoint_maps is None
-    (features,) = output.features
-    assert tuple(features) == tuple(told) == model.spec.features
-    for feature, words in told.items():
-        side = int(words.rpartition("S / ")[2].rstrip(")"))
-        assert features[feature].shape[2:] == (height // side, width // side), feature
-    assert torch.equal(features["segmentation"], output.best.fine_segm)
-    assert torch.equal(features["uv"], torch.cat([output.best.u, output.best.v], dim=1))
-    assert features["output"].shape[1] == 25 + 24 + 24 + 15
+    assert stride == (8 if name == "fcn" else 4)
+    assert len(output.stages) == len(output.features) == (3 if name == "stacked fpn" else 1)
+    for maps, features in zip(output.stages, output.features, strict=True):
+        assert maps.fine_segm.shape == (2, 25, *shape)
+        assert maps.u.shape == maps.v.shape == (2, 24, *shape)
+        assert maps.coarse_segm.shape == (2, 15, *shape)
+        assert maps.keypoint_maps is None
+        assert tuple(features) == tuple(told) == model.spec.features
+        for feature, words in told.items():
+            side = int(words.rpartition("S / ")[2].rstrip(")"))
+            assert features[feature].shape[2:] == (height // side, width // side), feature
+        assert torch.equal(features["segmentation"], maps.fine_segm)
+        assert torch.equal(features["uv"], torch.cat([maps.u, maps.v], dim=1))
+        assert features["output"].shape[1] == 25 + 24 + 24 + 15
 
 
-@BOTH
+@ALL
 def test_features_only_when_they_are_asked_for(name: str) -> None:
-    assert small(name)(PoseBatch.of_images(torch.rand(2, 3, 64, 64))).features == ({},)
+    output = small(name)(PoseBatch.of_images(torch.rand(2, 3, 64, 64)))
+    assert output.features == ({},) * len(output.stages)
 
 
-@BOTH
+def test_a_hourglass_corrects_what_the_head_and_the_one_before_it_found() -> None:
+    """What enters it is what entered the one before, with that one's features and maps (Newell et al.)."""
+    model = small("stacked fpn", ("nose",)).eval()
+    assert isinstance(model, FeaturePyramid)
+    refined = model.refinement
+    assert refined is not None
+    assert refined.return_keypoints is not None
+    assert len(refined.return_maps) == len(refined.stacks) == 2
+    torch.nn.init.normal_(refined.stacks[0].to_keypoints.weight)  # it begins at 0
+    names = ("fused", "features", "output")
+    with torch.no_grad():
+        output = model(PoseBatch.of_images(torch.rand(1, 3, 64, 64)), names)
+        entered = output.features[0]["fused"]
+        for number, stack in enumerate(refined.stacks):
+            before, heat = output.features[number], output.stages[number].keypoint_maps
+            entered = entered + refined.return_features[number](before["features"])
+            entered = entered + refined.return_maps[number](before["output"])
+            entered = entered + refined.return_keypoints[number](heat)
+            found = output.features[number + 1]
+            torch.testing.assert_close(found["fused"], entered)
+            features = stack.to_features(stack.hourglass(entered))
+            torch.testing.assert_close(found["features"], features)
+            torch.testing.assert_close(found["output"], stack.to_maps(features))
+
+
+@ALL
 def test_the_gradient_reaches_every_weight(name: str) -> None:
     model = small(name, ("nose",))
     best = model(PoseBatch.of_images(torch.rand(2, 3, 64, 64))).best
@@ -70,8 +98,15 @@ def test_the_gradient_reaches_every_weight(name: str) -> None:
         for key, weight in model.named_parameters()
         if weight.grad is None or not weight.grad.abs().max() > 0
     }
-    # The fcn looks at the last layer alone; the first one is a feature to ask for.
-    assert without == (set() if name == "fpn" else {"backbone.layers.0.weight", "backbone.layers.0.bias"})
+    # The fcn looks at the last layer alone; the first one is a feature to ask for. Heat maps are 0 at first.
+    assert (
+        without
+        == {
+            "fpn": set(),
+            "stacked fpn": {f"refinement.return_keypoints.{number}.weight" for number in (0, 1)},
+            "fcn": {"backbone.layers.0.weight", "backbone.layers.0.bias"},
+        }[name]
+    )
 
 
 @BOTH
@@ -107,7 +142,7 @@ def test_a_head_starts_with_u_and_v_in_their_middle_and_heat_maps_at_0() -> None
     assert not maps.keypoint_maps.any()
 
 
-@BOTH
+@ALL
 def test_bytes_are_read_as_what_they_stand_for(name: str) -> None:
     model = small(name).eval()
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
@@ -118,7 +153,7 @@ def test_bytes_are_read_as_what_they_stand_for(name: str) -> None:
     assert torch.equal(by_bytes, floats)
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("shape", [(2, 3, 100, 100), (2, 1, 64, 64), (3, 64, 64)])
 def test_an_image_of_another_shape_is_refused(name: str, shape: tuple[int, ...]) -> None:
     batch = replace(PoseBatch.of_images(torch.zeros(1, 3, 64, 64)), images=torch.zeros(shape))
@@ -126,7 +161,7 @@ def test_an_image_of_another_shape_is_refused(name: str, shape: tuple[int, ...])
         small(name)(batch)
 
 
-@BOTH
+@ALL
 def test_double_precision_and_bfloat16(name: str) -> None:
     model = small(name).eval()
     images = torch.rand(1, 3, 64, 64)
@@ -149,6 +184,7 @@ def test_normalisation_is_no_part_of_what_is_saved() -> None:
     [
         ({"name": "fpn", "backbone": "resnet19"}, r"model\.backbone = 'resnet19', but it must be one of"),
         ({"name": "fpn", "channels": 0}, r"model\.channels = 0, but it must be in 8\.\.1024"),
+        ({"name": "fpn", "stacks": -1}, r"model\.stacks = -1, but it must be in 0\.\.16"),
         ({"name": "fcn", "stacks": 2}, r"unknown key model\.stacks; there are: name, keypoints, backbone"),
         ({"name": "fpn", "weights": 3}, r"model\.weights = 3, but a text"),
     ],
@@ -175,6 +211,8 @@ def test_a_crop_that_the_coarsest_level_does_not_divide_is_refused() -> None:
     stage = {"name": "all", "steps": 1, "data": [{"annotations": "a.json", "images": "."}]}
     with pytest.raises(ConfigError, match=r"crop\.size = 72, but it must be a positive multiple of 32"):
         TrainConfig.parse({"stages": [stage], "crop": {"size": 72}, "model": {"name": "fpn"}})
+    with pytest.raises(ConfigError, match=r"crop\.size = 96, but it must be a positive multiple of 64"):
+        TrainConfig.parse({"stages": [stage], "crop": {"size": 96}, "model": {"name": "fpn", "stacks": 1}})
     config = TrainConfig.parse({"stages": [stage], "crop": {"size": 72}, "model": {"name": "fcn"}})
     assert config.model.spec.input == "crop"
 
@@ -182,6 +220,8 @@ def test_a_crop_that_the_coarsest_level_does_not_divide_is_refused() -> None:
 def test_costs_rise_with_the_backbone_and_by_dilation() -> None:
     costs = [MODELS["fpn"](backbone=kind).cost for kind in ("resnet18", "resnet34", "resnet101")]  # type: ignore[call-arg]
     assert costs == sorted(costs)
+    stacked = [MODELS["fpn"](stacks=stacks).cost for stacks in range(3)]  # type: ignore[call-arg]
+    assert stacked == sorted(set(stacked))
     assert MODELS["fcn"]().cost > MODELS["fpn"]().cost  # type: ignore[call-arg]
     assert Resnet50.COST > Resnet18.COST > EfficientNetLite0.COST
 

@@ -24,6 +24,7 @@ from tests.training.weights import same_weights
 
 NETWORKS = {
     "fpn": FpnSettings(channels=8),
+    "stacked fpn": FpnSettings(channels=8, stacks=1),
     "fcn": FcnSettings(channels=8),
 }
 #: A module that has a backbone.
@@ -64,9 +65,8 @@ def test_a_resumed_run_ends_with_the_same_bits(small_run: TrainConfig, tmp_path:
     assert same_weights(end, again)
     first, last = load_checkpoint(checkpoint).model, load_checkpoint(end).model
     moved = {key for key in last if not torch.equal(first[key], last[key])}
-    assert {key.partition(".")[0] for key in moved} == {"backbone", "head"} | (
-        {"pyramid"} & {"pyramid"} if name == "fpn" else set()
-    )
+    parts = {"fcn": set(), "fpn": {"pyramid"}, "stacked fpn": {"pyramid", "refinement"}}
+    assert {key.partition(".")[0] for key in moved} == {"backbone", "head"} | parts[name]
 
 
 @BOTH
