@@ -22,9 +22,6 @@ HEAD_FEATURES = {
 def float_images(images: Tensor, size_multiple: int, dtype: torch.dtype) -> Tensor:
     """Images (B, 3, H, W) RGB as floats in 0..1: as they are, or uint8 brought to `dtype`.
 
-    In memory the channels of a pixel lie side by side, and so will those of all that convolutions make of
-    them: on a CPU that takes a fifth to two fifths off training and prediction (tools/bench_layout.py).
-
     Raises ValueError unless both sides are a multiple of `size_multiple` px.
     """
     odd = any(side % size_multiple for side in images.shape[2:])
@@ -33,8 +30,7 @@ def float_images(images: Tensor, size_multiple: int, dtype: torch.dtype) -> Tens
             f"image has shape {tuple(images.shape)}, but (B, 3, S, S) with S a multiple of "
             f"{size_multiple} is wanted; crop or pad it first"
         )
-    floats = images.to(dtype) / 255 if images.dtype == torch.uint8 else images
-    return floats.contiguous(memory_format=torch.channels_last)
+    return images.to(dtype) / 255 if images.dtype == torch.uint8 else images
 
 
 def output_channels(layout: PartLayout) -> tuple[int, int, int, int]:

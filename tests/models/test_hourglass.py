@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from slimdp.models import StackedHourglass
-from slimdp.models.heads import float_images, output_channels
+from slimdp.models.heads import output_channels
 from slimdp.models.hourglass import FEATURES, Hourglass, Residual
 from slimdp.structures import DensePoseMaps, PoseBatch
 from slimdp.surface import PEOPLE
@@ -148,7 +148,7 @@ def test_features_only_when_they_are_asked_for() -> None:
 def test_levels_are_what_they_are_called() -> None:
     torch.manual_seed(0)
     model = StackedHourglass(2, 8).eval()
-    image = float_images(torch.rand(1, 3, 64, 64), 64, torch.float32)  # the same bits need the same layout
+    image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         output = model(PoseBatch.of_images(image), LEVELS)
         first, second = ([features[level] for level in LEVELS] for features in output.features)
