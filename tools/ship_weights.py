@@ -2,13 +2,14 @@
 
     python tools/ship_weights.py runs/people_128_fpn --rendered runs/people --real ../shared/data/real_people
 
-RUN is the folder of a run, or a checkpoint in one. Writes slimdp/weights/NAME.pt (weights in 16 bits,
+RUN is the folder of a run, or a checkpoint in one. Writes slimdp/weights/NAME.pt (weights in 16 bits, or 8,
 settings and parts), NAME.error.json (the error bars, fitted on the validation stills), NAME.yaml (the
 settings of the run) and NAME.md (the card: data, commands, hours, scores), and the SHA-256 of the first two
 into slimdp/inference/weights.py. What is scored is the file that was written: on the validation stills of
 --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with people.json. --before
 names runs whose ends RUN began with, in their order, --root the folder that the settings' data lie in,
---mean-with ends of earlier stages, with which the mean of the weights is taken.
+--mean-with ends of other stages, or of runs that went on from one of them, with which the mean of the weights
+is taken.
 Predictions and scores stay in --work. Prints one JSON
 line last; exit code 1 where the file is too large.
 """
@@ -61,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--mean-with", type=Path, nargs="+", default=[], metavar="STAGE.pt", help="take the mean with these"
     )
+    parser.add_argument(
+        "--eight-bits",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="weights to store in 8 bits begin with this",
+    )
     parser.add_argument("--root", type=Path, default=Path(), help="where the run was started (default: here)")
     parser.add_argument("--work", type=Path, default=Path("runs/ship"), help="for predictions and scores")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the weights go")
@@ -72,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     weights = options.folder / f"{options.name}.pt"
     ends = [load_checkpoint(each) for each in (*options.mean_with, checkpoint)]
-    save_checkpoint(weights, packed(mean_of(ends), options.name.replace("-", "_")))
+    save_checkpoint(weights, packed(mean_of(ends), options.name.replace("-", "_"), options.eight_bits))
     digest, size = file_sha256(weights).hex(), weights.stat().st_size
     bars = calibrate(weights, options.rendered)
     for file in (weights, bars.save(weights)):
