@@ -1,12 +1,14 @@
 """What `slimdp video` costs beside its bare network: computing time by step, and frames a second.
 
     python tools/bench_video.py juggle.mp4 --detector yolox:yolox_nano.onnx [--weights stage_stills.pt]
-        [--every 4] [--smooth flow] [--write overlay] [--preset veryfast] [--frames 120] [--threads 1]
+        [--every 4] [--smooth flow] [--write overlay] [--preset veryfast] [--frames 120] [--one-look]
+        [--threads 1]
 
 First the whole command runs as users run it, then its steps run one after another in one thread each, and
-the time of each is told apart: decode, boxes, tracking (flow and matching), crops, network, smoothing,
-answers (maps to parts, u and v), painting (answers to the frame's pixels), drawing, H.264 with the change to
-its colours, writing (the rest of that). `network` is the network alone on the same crops in the same batches.
+the time of each is told apart: decode, boxes, tracking (flow and matching), crops, network, looks (the mean
+of two looks at a crop), smoothing, answers (maps to parts, u and v), painting (answers to the frame's
+pixels), drawing, H.264 with the change to its colours, writing (the rest of that). `network` is the network
+alone on the same crops in the same batches, which it sees twice, as the command has it; `--one-look`: once.
 Without weights those that come with slimdp run; `--weights random` takes a hourglass as of
 experiments/people_128.yaml with random ones, which see people anywhere. Times are of the processor, all
 threads together, in ms a frame, so that a busy machine disturbs them little. Prints one JSON line last.
@@ -28,9 +30,10 @@ from measuring import make_parser, one_thread, tell
 
 import slimdp.inference.person_maps as person_maps
 import slimdp.inference.video as video
-from slimdp.config import CropSettings
+from slimdp.config import TrainConfig
 from slimdp.inference.detectors import DetectorRequest, make_detector
 from slimdp.inference.error_bars import ErrorBars, load_error_bars
+from slimdp.inference.mirrored import mirror_symmetry
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.smoothing import SMOOTHERS
 from slimdp.inference.tracking import FlowTracker, TrackSettings
@@ -41,8 +44,9 @@ from slimdp.inference.video_records import FramePose, OutputWriter, VideoFrame
 from slimdp.inference.weights import DEFAULT, find_weights
 from slimdp.inference.writers import WRITERS
 from slimdp.inference.writers.picture_video import PictureVideo
-from slimdp.models import DensePoseModel, StackedHourglass
+from slimdp.models import DensePoseModel
 from slimdp.training import load_model
+from slimdp.training.checkpoint import build_model
 from slimdp.training.distributed import to_device
 
 Item = TypeVar("Item")
@@ -147,20 +151,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--preset", default=PRESET)
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--one-look", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     if options.threads == 1:
         one_thread()
     else:
         torch.set_num_threads(options.threads)
-    model, crop, bars = _network(options.weights)
+    model, config, bars = _network(options.weights)
+    symmetry = mirror_symmetry(False if options.one_look else None, model.spec, config.surface)
     writers = [_with_preset(WRITERS[name], options.preset) for name in options.write]
 
     def pipeline() -> VideoPipeline:
         source = open_frames(options.video)
         request = DetectorRequest(frames=source, side=options.detector_side)
         detector, _ = make_detector(options.detector, request)
-        network = CropNetwork(model, crop, options.batch, error_bars=bars)
+        network = CropNetwork(model, config.crop, options.batch, symmetry, bars)
         tracker = FlowTracker(TrackSettings(every=options.every))
         smoother = SMOOTHERS[options.smooth](2, None)
         return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
@@ -177,14 +183,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _network(weights: str) -> tuple[DensePoseModel, CropSettings, ErrorBars | None]:
+def _network(weights: str) -> tuple[DensePoseModel, TrainConfig, ErrorBars | None]:
     if weights == "random":
-        torch.manual_seed(0)
-        random = to_device(StackedHourglass(stacks=2, features=64), torch.device("cpu"))
-        return random, CropSettings(size=128), None
+        stage = {"name": "none", "steps": 1, "data": [{"annotations": "none.json", "images": "."}]}
+        network = {"name": "hourglass", "stacks": 2, "features": 64}
+        config = TrainConfig.parse({"model": network, "crop": {"size": 128}, "stages": [stage]})
+        return to_device(build_model(config).eval(), torch.device("cpu")), config, None
     path = find_weights(weights)
     model, config = load_model(path)
-    return to_device(model, torch.device("cpu")), config.crop, load_error_bars(path)
+    return to_device(model, torch.device("cpu")), config, load_error_bars(path)
 
 
 def _with_preset(writer: OutputWriter, preset: str) -> OutputWriter:
@@ -210,12 +217,13 @@ def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[
 
     def predict(model: DensePoseModel, crops: Any, *args: Any) -> Any:
         counted["crops"] += len(crops)
-        with watch.of("network"):
+        with watch.of("looks"):
             return original_predict(model, crops, *args)
 
-    original_predict = person_maps.predict_crops
+    original_predict, network = person_maps.predict_crops, pipeline.network.model
     replaced = [
         (person_maps, "predict_crops", predict),
+        (network, "forward", watch.call("network", network.forward)),
         (person_maps, "crop_image", watch.call("crops", person_maps.crop_image)),
         (video, "instance_of", watch.call("answers", video.instance_of)),
         (video, "read_ahead", lambda items, depth: items),
@@ -232,16 +240,16 @@ def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[
         return watch.items("smoothing", smooth(watch.items("rest", maps)))
 
     pipeline.smoother.smooth = smooth_timed  # type: ignore[method-assign]
-    kept = [(module, name, getattr(module, name)) for module, name, _ in replaced]
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
     try:
-        for module, name, function in replaced:
-            setattr(module, name, function)
+        for owner, name, function in replaced:
+            setattr(owner, name, function)
         with tempfile.TemporaryDirectory() as folder, watch.of("rest"):
             timed = [TimedWriter(writer, watch) for writer in writers]
             write_video(pipeline, timed, Path(folder) / "out", {})
     finally:
-        for module, name, function in kept:
-            setattr(module, name, function)
+        for owner, name, function in kept:
+            setattr(owner, name, function)
     frames = pipeline.frames or 1
     return (
         {step: 1000 * seconds / frames for step, seconds in watch.seconds.items()},

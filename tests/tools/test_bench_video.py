@@ -48,7 +48,7 @@ def test_all_steps_of_a_video_are_told(
     )
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     steps = {"boxes", "tracking", "crops", "network", "smoothing", "answers", "writing", "decode"}
-    steps |= {"painting", "drawing", "H.264"}
+    steps |= {"looks", "painting", "drawing", "H.264"}
     assert steps <= set(told["ms_a_frame"])
     assert told["network_ms"] == told["ms_a_frame"]["network"] > 0
     assert (told["frames"], told["crops"]) == (3, 3)
