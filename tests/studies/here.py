@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,17 @@ def carry_out_here(
     prepared.save(prepared.known)
 
 
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """What a run does to the signals of its process, which is that of all tests here, is undone."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 class PoolHere:
     """A `WorkerPool` without processes, for what a sweep says and does around them."""
 
@@ -43,6 +56,10 @@ class PoolHere:
         pass
 
     def answers(self, next_task: Callable[[], Any], *_: object) -> Iterator[tuple[Any, Any]]:
+        with _handlers_kept():
+            yield from self._answers(next_task)
+
+    def _answers(self, next_task: Callable[[], Any]) -> Iterator[tuple[Any, Any]]:
         while (task := next_task()) is not None:
             try:
                 yield task, self._function(task)
