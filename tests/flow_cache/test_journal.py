@@ -109,7 +109,7 @@ def run_until_call(limit: int, torn: bool, act: Callable[[], None]) -> bool:
     return os.waitstatus_to_exitcode(status) == 9
 
 
-@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("torn", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_kill_at_any_change_to_the_disk_leaves_one_of_the_commits(tmp_path: Path, torn: bool) -> None:
     empty = tmp_path / "empty.h5"
     with h5py.File(empty, "w") as file:

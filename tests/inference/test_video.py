@@ -136,7 +136,7 @@ SMOOTHERS = {
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHERS)
-@pytest.mark.parametrize("killed_at", [45, 72])
+@pytest.mark.parametrize("killed_at", [45, pytest.param(72, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_goes_on_to_the_same_files(
     pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed_at: int, smoothing: str
 ) -> None:

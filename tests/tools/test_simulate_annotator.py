@@ -14,6 +14,7 @@ from slimdp.config import ClickCosts
 from tools.simulate_annotator import Effort, report, simulate
 
 
+@pytest.mark.slow
 def test_clicks_where_the_truth_lies_end_there(tmp_path: Path) -> None:
     ways = simulate(tmp_path, [1], size=160, seed=3, overlap=0.75, within_cm=5.0, weights="default")
     alone = np.concatenate([effort.errors_cm for effort in ways["alone"].values()])

@@ -91,6 +91,7 @@ def test_it_predicts_scores_and_answers(
     assert person.iuv.shape == (3, *image.shape[:2])
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_and_scores_it(
     small_run: TrainConfig, ellipses: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
