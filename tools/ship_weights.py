@@ -9,9 +9,8 @@ into slimdp/inference/weights.py. What is scored is the file that was written: o
 --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with people.json. --before
 names runs whose ends RUN began with, in their order, --root the folder that the settings' data lie in,
 --mean-with ends of other stages, or of runs that went on from one of them, with which the mean of the weights
-is taken.
-Predictions and scores stay in --work. Prints one JSON
-line last; exit code 1 where the file is too large.
+is taken, --backbone-began-with the weights before these, half of whose backbone is mixed in.
+Predictions and scores stay in --work. Prints one JSON line last; exit code 1 where the file is too large.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from slimdp.settings_file import ConfigError
 from slimdp.surface import load_surface
 from slimdp.training import load_checkpoint, load_model
 from slimdp.training.checkpoint import save_checkpoint
-from slimdp.training.packed import mean_of, packed, stage_reached
+from slimdp.training.packed import mean_of, packed, stage_reached, with_mean_backbone
 
 CODE = FOLDER.parent / "inference" / "weights.py"
 #: Bytes of the file at most: the repository holds it.
@@ -63,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--mean-with", type=Path, nargs="+", default=[], metavar="STAGE.pt", help="take the mean with these"
     )
     parser.add_argument(
+        "--backbone-began-with", type=Path, metavar="FILE.pt", help="take the backbone's mean with this one's"
+    )
+    parser.add_argument(
         "--eight-bits",
         nargs="+",
         default=[],
@@ -80,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     weights = options.folder / f"{options.name}.pt"
     ends = [load_checkpoint(each) for each in (*options.mean_with, checkpoint)]
-    save_checkpoint(weights, packed(mean_of(ends), options.name.replace("-", "_"), options.eight_bits))
+    mean, origin = mean_of(ends), options.backbone_began_with
+    if origin is not None:
+        mean = with_mean_backbone(mean, load_checkpoint(origin))
+    save_checkpoint(weights, packed(mean, options.name.replace("-", "_"), options.eight_bits))
     digest, size = file_sha256(weights).hex(), weights.stat().st_size
     bars = calibrate(weights, options.rendered)
     for file in (weights, bars.save(weights)):
@@ -89,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scores = score(weights, bars, options.rendered, options.real, options.work)
     provenance = Provenance.of(run, checkpoint, options.before, options.root)
     averaged = tuple(map(stage_reached, ends)) if len(ends) > 1 else ()
-    write_card(weights, provenance, scores, averaged)
+    write_card(weights, provenance, scores, averaged, origin is not None)
     told = {"weights": str(weights), "bytes": size, "sha256": digest}
     told |= {"under_bars_unseen": bars.fitted["share_under_on_unseen_people"]}
     tell(told | {"rendered": headline(scores["rendered"]), "real": headline(scores["real"])})

@@ -86,12 +86,20 @@ def _seconds(run: Path, steps: float = math.inf) -> float:
 
 
 def write_card(
-    weights: Path, made: Provenance, scores: Mapping[str, Any], averaged: Sequence[str] = ()
+    weights: Path,
+    made: Provenance,
+    scores: Mapping[str, Any],
+    averaged: Sequence[str] = (),
+    mean_backbone: bool = False,
 ) -> None:
-    """Write NAME.md beside NAME.pt; `averaged` are the stages of whose ends the weights are the mean."""
+    """Write NAME.md beside NAME.pt.
+
+    `averaged` are the stages of whose ends the weights are the mean; `mean_backbone`: the backbone's weights
+    lie half-way to those that it began with.
+    """
     parts = [
         _head(weights),
-        _making(weights, made, averaged),
+        _making(weights, made, averaged, mean_backbone),
         _scores(scores),
         _LIMITS,
         _licence(made),
@@ -111,7 +119,7 @@ SHA-256 `{file_sha256(weights).hex()}`
 """
 
 
-def _making(weights: Path, made: Provenance, averaged: Sequence[str]) -> str:
+def _making(weights: Path, made: Provenance, averaged: Sequence[str], mean_backbone: bool) -> str:
     config, data = made.config, made.data
     network = ", ".join(f"{key} {value}" for key, value in config.model.plain().items() if key != "keypoints")
     stages = "; ".join(
@@ -126,6 +134,7 @@ def _making(weights: Path, made: Provenance, averaged: Sequence[str]) -> str:
         f"{config.ema_decay:g}",
         "command": f"`slimdp train {weights.stem}.yaml --out RUN`",
         **({"weights": _mean_told(averaged)} if averaged else {}),
+        **({"backbone": _HALF_WAY} if mean_backbone else {}),
         "steps done": f"{made.steps} of {sum(stage.steps for stage in config.stages)}",
         "time": f"{made.hours:.1f} hours of {made.machine}",
         "began with": made.pretrained or "random weights",
@@ -134,6 +143,12 @@ def _making(weights: Path, made: Provenance, averaged: Sequence[str]) -> str:
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"## How they were made\n\n| | |\n|---|---|\n{lines}\n"
+
+
+#: Of a backbone.
+_HALF_WAY = (
+    "the mean of what it became and of what it began with (Wortsman et al., CVPR 2022, robust fine-tuning)"
+)
 
 
 def _mean_told(averaged: Sequence[str]) -> str:

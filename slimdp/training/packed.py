@@ -18,6 +18,9 @@ from slimdp.config import TrainConfig
 from slimdp.models.stored import LARGEST_HALF, in_eight_bits
 from slimdp.training.checkpoint import Checkpoint, CheckpointError
 
+#: What the names of a backbone's weights begin with.
+_BACKBONE = "backbone."
+
 
 def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """The last checkpoint with the mean of all their averaged weights, statistics of batch norms among them.
@@ -42,6 +45,26 @@ def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
         for key, weight in weights.items()
     }
     return replace(last, model=mean, average=None)
+
+
+def with_mean_backbone(checkpoint: Checkpoint, origin: Checkpoint) -> Checkpoint:
+    """The checkpoint with the mean of its backbone's weights and of those that the backbone began with.
+
+    What a network learned on top of a backbone that it changed works on the way back to the backbone's
+    beginning, too, and there does better on pictures unlike those that it learned from (Wortsman et al., CVPR
+    2022, robust fine-tuning of zero-shot models). Raises CheckpointError where the two backbones are not of
+    one kind.
+    """
+    weights, theirs = checkpoint.best_weights, origin.best_weights
+    mine = {key: weight for key, weight in weights.items() if key.startswith(_BACKBONE)}
+    if not mine or any(key not in theirs or theirs[key].shape != mine[key].shape for key in mine):
+        raise CheckpointError("the backbones are not of one kind: no mean of them")
+    mean = {
+        key: ((weight.double() + theirs[key].double()) / 2).to(weight.dtype)
+        for key, weight in mine.items()
+        if weight.is_floating_point()
+    }
+    return replace(checkpoint, model=weights | mean, average=None)
 
 
 def stage_reached(checkpoint: Checkpoint) -> str:

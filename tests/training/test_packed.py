@@ -13,7 +13,7 @@ from torch import Tensor
 from slimdp.config import TrainConfig
 from slimdp.training import CheckpointError, load_checkpoint, load_model, train
 from slimdp.training.checkpoint import save_checkpoint
-from slimdp.training.packed import mean_of, packed, stage_reached
+from slimdp.training.packed import mean_of, packed, stage_reached, with_mean_backbone
 
 
 @pytest.fixture
@@ -138,6 +138,22 @@ def test_the_mean_of_two_ends(straight: tuple[TrainConfig, Path]) -> None:
         else:
             assert torch.equal(weight, last[name])
     assert all(torch.equal(w, last[name]) for name, w in mean_of(ends[1:]).model.items())
+
+
+def test_a_backbone_half_way_to_its_beginning(straight: tuple[TrainConfig, Path]) -> None:
+    whole = load_checkpoint(straight[1] / "checkpoints" / "step_00000007.pt")
+    weights = {"backbone.a": torch.tensor([1.0, 3.0]), "backbone.n": torch.tensor(7), "head": torch.ones(2)}
+    others = {"backbone.a": torch.tensor([3.0, 3.0]), "backbone.n": torch.tensor(9), "head": torch.zeros(5)}
+    mine = replace(whole, model={name: torch.zeros_like(w) for name, w in weights.items()}, average=weights)
+    mixed = with_mean_backbone(mine, replace(whole, model=others, average=None))
+    assert mixed.average is None
+    assert mixed.model["backbone.a"].tolist() == [2.0, 3.0]
+    assert mixed.model["backbone.n"] == 7
+    assert mixed.model["head"].tolist() == [1.0, 1.0]
+    with pytest.raises(CheckpointError, match="not of one kind"):
+        with_mean_backbone(mine, replace(whole, model={"backbone.a": torch.ones(3)}, average=None))
+    with pytest.raises(CheckpointError, match="not of one kind"):
+        with_mean_backbone(whole, whole)  # a hourglass has none
 
 
 def test_another_network_has_no_mean_with_it(straight: tuple[TrainConfig, Path]) -> None:
