@@ -193,7 +193,8 @@ class FitPlan:
         return config_from_dict(values, " ".join(["the settings of the training", *self.settings.overrides]))
 
     def _steps_of_weights(self) -> int:
-        if self.reach:
+        named = any(each.startswith("stages.0.steps=") for each in self.settings.overrides)
+        if self.reach or named:
             return STEPS_OF_WEIGHTS
         people = read_annotations(self.labelled, self.data).people
         labelled = sum(len(person.points) > 0 for person in people)

@@ -9,8 +9,8 @@ from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
 SHIPPED: dict[str, str] = {
-    "people-128.pt": "6b378b39fba410f42a6f0154f8a33b5cb4d6aaf8ff41ebc07ad24a78240455d0",
-    "people-128.error.json": "a93a1f5bafa33e4392f1495477a09e841d7f64f5bfb464e994c48bf1414b6f8e",
+    "people-128.pt": "4ad81710dfaa426bc3e4f136fa15a52ab686b9ff5b35a8170f9a7e73c7ead889",
+    "people-128.error.json": "36b973a898cb489a1d3e2054e652b1ef3bdd2dd0835b7f203edce27e944e8695",
 }
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"
