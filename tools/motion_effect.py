@@ -39,7 +39,7 @@ from slimdp.__main__ import main as slimdp
 from slimdp.config import DataSource, config_to_dict
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PredictionFile, point_errors
-from slimdp.fit.plan import STAGE, FitPlan, FitSettings
+from slimdp.fit.plan import FitPlan, FitSettings
 from slimdp.settings_file import dump_yaml
 from slimdp.structures import LabelSource, PersonAnnotation
 from slimdp.surface import Surface, load_surface
@@ -217,7 +217,7 @@ def train(options: argparse.Namespace, out: Path, labels: list[Path], seed: int)
     write_text(out / "settings.yaml", dump_yaml(config_to_dict(config)))
     initial = ["--initial", str(options.weights)] if options.weights else []
     run(["train", str(out / "settings.yaml"), "--out", str(out / "train"), "--resume", *initial])
-    return out / "train" / f"stage_{plan.stage if options.weights else STAGE}.pt"
+    return out / "train" / f"stage_{config.stages[0].name}.pt"
 
 
 def predict(options: argparse.Namespace, checkpoint: Path, annotations: Path, out: Path) -> Path:

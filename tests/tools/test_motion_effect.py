@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from slimdp.config import load_config
+from slimdp.inference.weights import find_weights
+from slimdp.training import load_checkpoint
 from tools import motion_effect
 
 
@@ -54,3 +57,16 @@ def test_rows_that_are_there_are_not_measured_again(
     assert [row.get("least_probability") for row in rows] == [None, 0.5, None, 0.5]
     assert all(row["steps"] == 1200 for row in rows)
     capsys.readouterr()
+
+
+def test_with_weights_it_trains_as_fit_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as many steps whatever it learns from, so that nobody counts labelled people."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(motion_effect, "run", commands.append)
+    weights = find_weights()
+    made = motion_effect.train(options(tmp_path, weights=weights), tmp_path, [Path("labels.json")], seed=3)
+    config = load_config(tmp_path / "settings.yaml")
+    (stage,) = config.stages
+    assert (config.seed, stage.steps, config.model) == (3, 500, load_checkpoint(weights).config.model)
+    assert made == tmp_path / "train" / f"stage_{stage.name}.pt"
+    assert commands[0][-2:] == ["--initial", str(weights)]
