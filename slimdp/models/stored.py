@@ -26,8 +26,9 @@ def in_use(weights: Mapping[str, Tensor], scales: Mapping[str, Tensor]) -> dict[
     for name, weight in weights.items():
         found[name] = weight.float() if weight.dtype == torch.float16 else weight
         if name in scales:
-            if scales[name].shape != (len(weight), *(1,) * (weight.ndim - 1)):
-                shape, wanted = tuple(scales[name].shape), (len(weight), *(1,) * (weight.ndim - 1))
+            shape = tuple(scales[name].shape)
+            wanted = (*weight.shape[:1], *(1,) * (weight.ndim - 1))
+            if shape != wanted:
                 raise ValueError(f"the scale of {name} is of shape {shape}, but {wanted} is wanted")
             found[name] = weight.float() * scales[name]
     return found

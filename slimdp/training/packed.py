@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 
 from slimdp.config import TrainConfig
+from slimdp.models.backbones.weights import BACKBONE_PREFIX
 from slimdp.models.stored import LARGEST_HALF, in_eight_bits
 from slimdp.training.checkpoint import Checkpoint, CheckpointError
-
-#: What the names of a backbone's weights begin with.
-_BACKBONE = "backbone."
 
 
 def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
@@ -56,7 +54,7 @@ def with_mean_backbone(checkpoint: Checkpoint, origin: Checkpoint) -> Checkpoint
     one kind.
     """
     weights, theirs = checkpoint.best_weights, origin.best_weights
-    mine = {key: weight for key, weight in weights.items() if key.startswith(_BACKBONE)}
+    mine = {key: weight for key, weight in weights.items() if key.startswith(BACKBONE_PREFIX)}
     if not mine or any(key not in theirs or theirs[key].shape != mine[key].shape for key in mine):
         raise CheckpointError("the backbones are not of one kind: no mean of them")
     mean = {
@@ -79,13 +77,19 @@ def packed(checkpoint: Checkpoint, name: str, eight_bits: Sequence[str] = ()) ->
     Those whose names begin with one of `eight_bits` take 8, with a scale a channel. Numbers a channel
     (biases, norms and their statistics) keep 32 bits: they are few, and variances leave what 16 bits hold. Of
     the settings' data the names of the files stay, and no folders; stages are called NAME_STAGE, so that none
-    of a run that begins with it counts as done. Raises CheckpointError for a weight that 16 bits do not hold.
+    of a run that begins with it counts as done. Raises CheckpointError for a weight that so many bits do not
+    hold, and for a name of `eight_bits` that no weight begins with.
     """
     weights, scales = {}, {}
+    for name_begins in eight_bits:
+        if not any(key.startswith(name_begins) for key in checkpoint.best_weights):
+            raise CheckpointError(f"no weight begins with {name_begins!r}, to be stored in 8 bits")
     for key, weight in checkpoint.best_weights.items():
         if weight.ndim < 2 or not weight.is_floating_point():
             weights[key] = weight.clone()
         elif key.startswith(tuple(eight_bits)):
+            if not torch.isfinite(weight).all():
+                raise CheckpointError(f"{key} holds numbers that are not finite, which 8 bits do not hold")
             weights[key], scales[key] = in_eight_bits(weight)
         else:
             weights[key] = _halved(key, weight)

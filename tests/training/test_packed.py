@@ -89,6 +89,15 @@ def test_weights_in_8_bits(straight: tuple[TrainConfig, Path], tmp_path: Path) -
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
+def test_what_8_bits_do_not_hold_is_named(straight: tuple[TrainConfig, Path]) -> None:
+    checkpoint = load_checkpoint(straight[1] / "checkpoints" / "step_00000007.pt")
+    with pytest.raises(CheckpointError, match=r"no weight begins with 'backbone\.'"):
+        packed(checkpoint, "eight", ["stem.", "backbone."])
+    checkpoint.best_weights["stem.0.weight"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"stem\.0\.weight holds numbers that are not finite"):
+        packed(checkpoint, "eight", ["stem."])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -16,7 +16,7 @@ from slimdp.models.backbones.backbone import Backbone
 from slimdp.models.stored import in_use
 
 #: What the names of its weights begin with in all networks of ours that have one.
-_BACKBONE = "backbone."
+BACKBONE_PREFIX = "backbone."
 
 
 def load_weights(backbone: Backbone, given: str) -> str:
@@ -69,7 +69,9 @@ def _its_backbone(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Tensor
     except (KeyError, AttributeError, ValueError) as error:
         raise ConfigError(f"{file} is a damaged checkpoint: {error}") from error
     found = {
-        name.removeprefix(_BACKBONE): weight for name, weight in weights.items() if name.startswith(_BACKBONE)
+        name.removeprefix(BACKBONE_PREFIX): weight
+        for name, weight in weights.items()
+        if name.startswith(BACKBONE_PREFIX)
     }
     if not found:
         raise ConfigError(f"{file} is a checkpoint of a network without a backbone")
