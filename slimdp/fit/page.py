@@ -104,7 +104,7 @@ def _training_picture(end: Path) -> Picture | None:
 
 def score_labelled(plan: FitPlan, file: Path, labelled: AnnotationSet) -> dict[str, float]:
     """Points of the labelled people within some distances, percent, localization only."""
-    surface = load_surface(plan.train_config().surface)
+    surface = load_surface(plan.surface)
     scorer = Scorer(POINT_SCORES, EvaluationSet.of(labelled.people), surface)
     with PredictionFile(file) as predictions:
         scorer.take(predictions)
@@ -112,7 +112,7 @@ def score_labelled(plan: FitPlan, file: Path, labelled: AnnotationSet) -> dict[s
 
 
 def _people_section(plan: FitPlan, labelled: AnnotationSet) -> Section:
-    surface = load_surface(plan.train_config().surface)
+    surface = load_surface(plan.surface)
     with PredictionFile(plan.predictions) as predictions:
         panel = prediction_panel(labelled.people, predictions, surface, PEOPLE_SHOWN)
     row = score_labelled(plan, plan.predictions, labelled)

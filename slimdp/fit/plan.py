@@ -162,6 +162,16 @@ class FitPlan:
             "self_train": self.settings.self_train,
         }  # fmt: skip
 
+    @cached_property
+    def surface(self) -> str:
+        """The body whose charts the labels speak of, known before any frame is taken."""
+        known = None if self.weights is None else load_checkpoint(self.weights).config.surface
+        values = {"surface": known or load_config(shipped_folder("experiments") / "fit.yaml").surface}
+        for override in self.settings.overrides:
+            if override.startswith("surface="):
+                apply_override(values, override)
+        return str(values["surface"])
+
     def train_config(self) -> TrainConfig:
         """Stage II: experiments/fit.yaml, and with weights their network, for fewer and smaller steps.
 
