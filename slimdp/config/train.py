@@ -61,6 +61,8 @@ class StageSettings(Settings):
     augment: AugmentSettings | None = None  # what differs from the run's augment; null: nothing
     motion: Annotated[MotionSettings, MOTION] | None = None  # what differs from the run's; null: nothing
     teacher: TeacherSettings | None = None  # labels more of what lies in outlines; null: nobody
+    # Of the weights that the stage begins with, in those that it ends with: few labels make a network forget.
+    initial_share: Annotated[float, below(1)] = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -18,6 +18,7 @@ from slimdp.config import TrainConfig
 from slimdp.models.backbones.weights import BACKBONE_PREFIX
 from slimdp.models.stored import LARGEST_HALF, in_eight_bits
 from slimdp.training.checkpoint import Checkpoint, CheckpointError
+from slimdp.training.optimisation import between
 
 
 def mean_of(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
@@ -57,12 +58,7 @@ def with_mean_backbone(checkpoint: Checkpoint, origin: Checkpoint) -> Checkpoint
     mine = {key: weight for key, weight in weights.items() if key.startswith(BACKBONE_PREFIX)}
     if not mine or any(key not in theirs or theirs[key].shape != mine[key].shape for key in mine):
         raise CheckpointError("the backbones are not of one kind: no mean of them")
-    mean = {
-        key: ((weight.double() + theirs[key].double()) / 2).to(weight.dtype)
-        for key, weight in mine.items()
-        if weight.is_floating_point()
-    }
-    return replace(checkpoint, model=weights | mean, average=None)
+    return replace(checkpoint, model=weights | between(mine, theirs, 0.5), average=None)
 
 
 def stage_reached(checkpoint: Checkpoint) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from flow_cache.runtime.atomic import link_name
@@ -46,7 +46,7 @@ from slimdp.training.checkpoint_writer import (
 from slimdp.training.distributed import DistributedContext, init_distributed, sync_batch_norms, to_device
 from slimdp.training.loop import NonFiniteGuard, micro_batches, train_stage
 from slimdp.training.monitor import Monitor
-from slimdp.training.optimisation import WeightAverage, make_optimizer
+from slimdp.training.optimisation import WeightAverage, between, make_optimizer
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.stage_data import StageData, read_stages
 from slimdp.training.teaching import check_teachers, taught_labels, teach_stage
@@ -131,6 +131,7 @@ class _Run:
     ) -> Checkpoint:
         """Train a stage to its end and save what came out of it."""
         config, stage = self.config, self.config.stages[index]
+        began = self._began(start, index) if stage.initial_share else None
         set_random_state(start.random_state, config.seed, self.device)
         teach_stage(config, index, data, self.folder.path, self.device, self.processes)
         terms, guard = config.loss_of(stage), NonFiniteGuard(stage, data.batch_people)
@@ -143,7 +144,18 @@ class _Run:
             writer = CheckpointWriter(config, index, validation, monitor, self.device)
             parts = micro_batches(loader, stage.accumulate, self.device, terms)
             train_stage(state, stage, terms, parts, self.processes, bf16, guard, monitor, writer)
-        return self._finish(state, index)
+        return self._finish(state, index, began)
+
+    def _began(self, start: Checkpoint, index: int) -> dict[str, Tensor]:
+        """The weights that a stage began with, which are kept until it has ended."""
+        file = self.folder.path / f"began_{self.config.stages[index].name}.pt"
+        if start.step == 0:
+            if self.processes.first:
+                save_checkpoint(file, replace(start, config=self.config, optimizer=None, random_state=None))
+            return start.model
+        began = load_checkpoint(file)
+        load_weights(build_model(self.config), began.model, file)
+        return began.model
 
     def _drawn_surface(self) -> Surface | None:
         """What errors are measured on; None where it cannot measure, which training itself does not need."""
@@ -183,10 +195,12 @@ class _Run:
         # The statistics are shared, or else those of the first process are the ones that are saved.
         return DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    def _finish(self, state: TrainState, index: int) -> Checkpoint:
+    def _finish(self, state: TrainState, index: int, began: dict[str, Tensor] | None) -> Checkpoint:
         """Save the end of a stage, for which no optimiser is needed any more."""
+        weights, share = state.average.state, self.config.stages[index].initial_share
         end = Checkpoint(
-            self.config, stage=index + 1, step=0, model=state.average.state, best_score=state.best_score,
+            self.config, stage=index + 1, step=0, best_score=state.best_score,
+            model=weights if began is None else between(weights, began, share),
             random_state=random_state(self.device), pretrained=state.pretrained,
         )  # fmt: skip
         if self.processes.first:
@@ -194,6 +208,7 @@ class _Run:
             file = stage_file(self.folder.path, self.config.stages[index].name)
             save_checkpoint(file, end)
             link_name(self.folder.path / "last.pt", file)
+            (self.folder.path / f"began_{self.config.stages[index].name}.pt").unlink(missing_ok=True)
         return end
 
 
@@ -211,6 +226,9 @@ def _beginning(config: TrainConfig, folder: RunFolder, resume: bool, initial: Pa
 
 def _first(config: TrainConfig, folder: RunFolder) -> Checkpoint:
     """Weights of the seed, and those of others that the settings name."""
+    if share := config.stages[0].initial_share:
+        place = f"stages.0.initial_share = {share:g}"
+        raise ConfigError(f"{place}, but the stage begins with weights of the seed; give it some (--initial)")
     model = build_model(config)
     try:
         pretrained = config.model.load_pretrained(model)

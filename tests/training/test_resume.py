@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from slimdp.config import DataSource, TrainConfig, ValidationSettings
+from slimdp.config import ConfigError, DataSource, TrainConfig, ValidationSettings
 from slimdp.training import Checkpoint, CheckpointError, load_checkpoint, train
 from slimdp.training import checkpoint_writer as writer_module
 from slimdp.training import run as run_module
@@ -65,6 +65,50 @@ def test_a_resumed_run_ends_with_the_same_bits(
     train(config.replace(log_every=1), tmp_path / "run", resume=True)
     for name in ("stage_stills.pt", "stage_clips.pt", "last.pt"):
         assert same_weights(whole / name, tmp_path / "run" / name)
+
+
+# What the stage began with is saved first, then steps 1 to 3, then the stage's file.
+@pytest.mark.parametrize("saves", [1, 3, 5])
+def test_a_stage_goes_part_of_the_way_back_to_what_it_began_with(
+    straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    config, whole = straight
+    stills, clips = config.stages
+    config = config.replace(stages=(stills, clips.replace(initial_share=0.25)))
+    done = []
+
+    def save_and_stop(path: Path, checkpoint: Checkpoint) -> None:
+        save_checkpoint(path, checkpoint)
+        done.append(path.name)
+        if len(done) == saves:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        for module in (writer_module, run_module):
+            patch.setattr(module, "save_checkpoint", save_and_stop)
+        with pytest.raises(Stopped):
+            train(config, tmp_path / "run", initial=whole / "stage_stills.pt")
+    assert done[0] == "began_clips.pt"
+    train(config, tmp_path / "run", resume=True, initial=whole / "stage_stills.pt")
+    began, far, part = (
+        load_checkpoint(file).model
+        for file in (whole / "stage_stills.pt", whole / "stage_clips.pt", tmp_path / "run" / "stage_clips.pt")
+    )
+    assert not all(torch.equal(began[name], far[name]) for name in far)
+    for name, value in far.items():
+        wanted = 0.75 * value + 0.25 * began[name] if value.is_floating_point() else value
+        torch.testing.assert_close(part[name], wanted)
+    assert not list((tmp_path / "run").glob("began_*"))
+
+
+def test_a_stage_that_begins_with_nothing_has_no_way_back(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    config, _ = straight
+    first, *others = config.stages
+    config = config.replace(stages=(first.replace(initial_share=0.25), *others))
+    with pytest.raises(ConfigError, match=r"initial_share = 0\.25, but the stage begins with weights"):
+        train(config, tmp_path / "run")
 
 
 def _train_and_die_half_way_through_a_checkpoint(config: TrainConfig, out: Path) -> None:
