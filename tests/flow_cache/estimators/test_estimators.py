@@ -46,6 +46,21 @@ def test_each_pair_of_a_batch_is_estimated_by_itself(texture: np.ndarray) -> Non
         np.testing.assert_array_equal(flow, alone)
 
 
+def test_the_fine_preset_follows_what_is_a_few_pixels_wide() -> None:
+    rng = np.random.default_rng(0)
+    limb, width, shift = slice(40, 45), 5, 3
+    behind, drawn = (rng.integers(0, 256, (96, side, 3)).astype(np.uint8) for side in (96, width))
+    frame_0, drawn = cv2.GaussianBlur(behind, (0, 0), 2), cv2.GaussianBlur(drawn, (0, 0), 1.5)
+    frame_1 = frame_0.copy()
+    frame_0[:, limb], frame_1[:, 40 + shift : 45 + shift] = drawn, drawn
+    error_px = {}
+    for preset in ("medium", "fine"):
+        flow = DenseInverseSearch(preset).estimate(np.stack([frame_0, frame_1]), [(0, 1)])[0]
+        off = flow[:, 8:-8, limb] - np.reshape([shift, 0], (2, 1, 1))
+        error_px[preset] = float(np.median(np.linalg.norm(off, axis=0)))
+    assert error_px["fine"] < min(1.0, error_px["medium"]), error_px
+
+
 def test_flying_chairs(samples: Path) -> None:
     error_px, no_flow_px = chairs_error_px(samples, DenseInverseSearch())
     print(f"end-point error {error_px:.2f} px; zero flow {no_flow_px:.2f} px")
@@ -62,7 +77,7 @@ def test_settings_tell_estimators_apart() -> None:
 
 
 def test_bad_input_is_refused(texture: np.ndarray) -> None:
-    with pytest.raises(FlowCacheError, match="preset 'slow' of dis; choices: ultrafast, fast, medium"):
+    with pytest.raises(FlowCacheError, match="preset 'slow' of dis; choices: ultrafast, fast, medium, fine"):
         DenseInverseSearch("slow")
     estimator = DenseInverseSearch()
     frames = np.stack([texture, texture])
