@@ -76,27 +76,29 @@ class PersonFlowSource(Protocol):
 
 
 class CropFlow:
-    """Flow estimated in the person's crop, which is cut out of both frames alike.
+    """Flow estimated in the window of the person's crop, which is cut out of both frames alike.
 
     Args:
-        estimator: of `flow_cache`.
+        estimator: of `flow_cache`; default: DIS with its fine preset.
     """
 
     def __init__(self, estimator: FlowEstimator | None = None) -> None:
-        self._estimator = estimator or DenseInverseSearch()
+        self._estimator = estimator or DenseInverseSearch("fine")
 
     def between(self, person: PersonMaps, frame_0: VideoFrame, frame_1: VideoFrame) -> PersonFlow:
         """As `PersonFlowSource`."""
-        size = person.size
-        affine, shrunk = person.crop_from_image, min(_LARGEST_CROP / size, 1.0)
-        if shrunk < 1:  # pixel centres are at integers
+        affine, size = person.crop_from_image, person.size
+        window = np.array(person.window)
+        if size > _LARGEST_CROP:  # pixel centres are at integers
+            shrunk = _LARGEST_CROP / size
             affine = shrunk * affine + np.array([[0, 0, (shrunk - 1) / 2]] * 2)
-            size = _LARGEST_CROP
-        first = person.crop if shrunk == 1 else None
+            window, size = (shrunk * window).round().astype(int), _LARGEST_CROP
+        x0, y0, x1, y1 = window.tolist()
+        first = person.crop if size == person.size else None
         crop_0 = crop_image(frame_0.image, affine, size) if first is None else first
-        crops = np.stack([crop_0, crop_image(frame_1.image, affine, size)])
+        crops = np.stack([crop_0, crop_image(frame_1.image, affine, size)])[:, y0:y1, x0:x1]
         there, back = self._estimator.estimate(crops, [(0, 1), (1, 0)])
-        return PersonFlow(_checked_pair(crops[0], crops[1], there, back), affine)
+        return PersonFlow(_checked_pair(crops[0], crops[1], there, back), affine - [[0, 0, x0], [0, 0, y0]])
 
     def settings(self) -> dict[str, Any]:
         """The estimator's."""

@@ -4,8 +4,10 @@ Direct Dense Pose (Ma et al., 2021), section 4: C_temp = sum_j alpha_j Warp(C_{t
 6), of the logits, with r = 2 and equal weights. Three things differ. A neighbour's pixel counts only where
 the flow there and back meet, and the weights of those that count add up to 1: what is hidden in one of the
 frames, and another scene, must not smear. Of what the frames say there, the person, the part, u and v have
-means of their own (`temporal_mean`); whether the person is there at all the frame's own maps say twice. The
-causal form looks at past frames alone.
+means of their own (`temporal_mean`); whether the person is there at all the frame's own maps say twice. And
+parts, u and v are taken from twice as many frames: flow that is a little off blurs the outline first, and a
+network confuses left and right for several frames. The causal form looks at past frames alone, and at no more
+of them, since all of them lag behind.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import numpy as np
 from flow_cache import threshold_in_image
 from slimdp.geometry import affine_zoom
 from slimdp.inference.person_flow import CropFlow, PersonFlow, PersonFlowSource
-from slimdp.inference.temporal_mean import MapReader, grid_places, mean_person
+from slimdp.inference.temporal_mean import MapReader, MeanGrid, Reading, mean_person
 from slimdp.inference.video_records import FrameMaps, PersonMaps, Smoother
 
-#: A neighbour in which less of the crop than this passes the check shows another scene, or somebody else.
+#: With frames of both sides parts, u and v come from so many times as many as whether a person is there.
+_PARTS_BY_OUTLINE = 2
+#: A neighbour in which less of the window than this passes the check shows another scene, or somebody else.
 _LEAST_TRUSTED = 0.25
 
 
@@ -45,8 +49,8 @@ class FlowSmoothing:
     """Averages everyone's maps over frames along the flow around them.
 
     Args:
-        reach: r, frames to each side.
-        causal: only frames before.
+        reach: r, frames to each side that say whether a person is there; 2 r say where on the body.
+        causal: only frames before, r for both.
         flow: where the flow comes from; default: estimated in the crops.
         threshold_px: how far from its start the way there and back may end, px of a crop of 256.
     """
@@ -57,14 +61,15 @@ class FlowSmoothing:
     ) -> None:  # fmt: skip
         if reach < 1 or not threshold_px > 0:
             raise ValueError(f"reach {reach}, threshold {threshold_px} px; wanted 1 or more, and over 0")
-        self.behind, self.ahead = reach, 0 if causal else reach
+        self._reach, self.behind = reach, reach if causal else _PARTS_BY_OUTLINE * reach
+        self.ahead = 0 if causal else self.behind
         self._flow, self._threshold_px = flow or CropFlow(), threshold_px
 
     def settings(self) -> dict[str, Any]:
         """What decides its answers, as JSON."""
         name = "flow" if self.ahead else "causal"
         flow = self._flow.settings()
-        return {"smoothing": name, "reach": self.behind, "threshold_px": self._threshold_px, "flow": flow}
+        return {"smoothing": name, "reach": self._reach, "threshold_px": self._threshold_px, "flow": flow}
 
     def smooth(self, frames: Iterable[FrameMaps]) -> Iterator[FrameMaps]:
         """The same frames, each `ahead` frames later, with the means of their maps."""
@@ -92,10 +97,12 @@ class FlowSmoothing:
     def _smooth_person(
         self, person: PersonMaps, window: Sequence[FrameMaps], middle: int, near: _Neighbourhood
     ) -> PersonMaps:
-        points = grid_places(person)
+        grid = MeanGrid.of(person)
+        points = grid.places
         most_px = threshold_in_image(self._threshold_px, person.size / affine_zoom(person.crop_from_image))
         everywhere = np.ones(len(points), bool)
         readings = [near.reader(person, window[middle]).at(points, everywhere)]
+        further: list[Reading] = []
         for step in (-1, 1):
             places, trusted, at = points, everywhere, person
             for position in range(middle + step, len(window) if step > 0 else -1, step):
@@ -110,9 +117,9 @@ class FlowSmoothing:
                 reading = near.reader(neighbour, window[position]).at(places, trusted)
                 if len(reading.rows) < _LEAST_TRUSTED * len(points):
                     break
-                readings.append(reading)
+                (readings if abs(position - middle) <= self._reach else further).append(reading)
                 at = neighbour
-        return mean_person(person, readings)
+        return mean_person(person, grid, readings, further)
 
 
 class _Neighbourhood:

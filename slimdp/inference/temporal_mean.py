@@ -97,34 +97,51 @@ def refinement(person: PersonMaps) -> int:
     return 2 if person.stride % 2 == 0 and max(person.maps.u.shape[2:]) < _FINE_ENOUGH else 1
 
 
-def grid_places(person: PersonMaps) -> np.ndarray:
-    """Where the grid's pixels lie: (N, 2) image px, row by row."""
-    finer = refinement(person)
-    height, width = (finer * side for side in person.maps.u.shape[2:])
-    row, column = np.divmod(np.arange(height * width), width)
-    crop = crop_from_map(np.stack([column, row], axis=1).astype(np.float64), person.stride // finer)
-    return apply_affine(invert_affine(person.crop_from_image), crop)
+@dataclass(frozen=True)
+class MeanGrid:
+    """Where a mean is made: the pixels of a grid of h x w that lie in a person's window, M of N = h w."""
+
+    shape: tuple[int, int]  # h, w
+    chosen: np.ndarray  # (N,) bool
+    places: np.ndarray  # (M, 2) image px
+
+    @classmethod
+    def of(cls, person: PersonMaps) -> MeanGrid:
+        """That of a person's maps."""
+        finer = refinement(person)
+        height, width = (finer * side for side in person.maps.u.shape[2:])
+        row, column = np.divmod(np.arange(height * width), width)
+        crop = crop_from_map(np.stack([column, row], axis=1).astype(np.float64), person.stride // finer)
+        left, top, right, bottom = person.window
+        inside = (crop >= [left - 0.5, top - 0.5]) & (crop <= [right - 0.5, bottom - 0.5])
+        chosen = inside[:, 0] & inside[:, 1]
+        return cls((height, width), chosen, apply_affine(invert_affine(person.crop_from_image), crop[chosen]))
 
 
-def mean_person(person: PersonMaps, readings: Sequence[Reading]) -> PersonMaps:
-    """A person with the means of readings; the first one is of the person's own maps.
+def mean_person(
+    person: PersonMaps, grid: MeanGrid, readings: Sequence[Reading], further: Sequence[Reading] = ()
+) -> PersonMaps:
+    """A person with the means of readings at a grid; the first one is of the person's own maps.
 
-    All of them weigh the same, but for that one in the log odds of a person.
+    All of them weigh the same, but for that one in the log odds of a person, of which `further` ones, for
+    parts, u and v alone, say nothing.
     u and v are averaged over the frames whose best part at that pixel is theirs, because their other channels
     mean nothing there. Parts, u and v are means where the person is, and a pixel around; they are the
-    person's own elsewhere, and where no frame's best part asks for that channel.
+    person's own elsewhere, and where no frame's best part asks for that channel. Beside the window all is the
+    person's own.
     """
     finer = refinement(person)
-    shape = [finer * side for side in person.maps.u.shape[2:]]
-    log_odds = _mean_log_odds(readings, shape[0] * shape[1])
-    person_there = (log_odds > 0).reshape(shape).astype(np.uint8)
-    near = cv2.dilate(person_there, np.ones((3, 3), np.uint8)).ravel() > 0
-    parts, uv, known = _mean_parts([reading.of(near) for reading in readings], int(near.sum()))
+    log_odds = upsample_map(readings[0].reader.log_odds, finer).flatten().numpy().copy()
+    log_odds[grid.chosen] = _mean_log_odds(readings, len(grid.places))
+    person_there = (log_odds > 0).reshape(grid.shape).astype(np.uint8)
+    near = (cv2.dilate(person_there, np.ones((3, 3), np.uint8)).ravel() > 0) & grid.chosen
+    some = near[grid.chosen]
+    parts, uv, known = _mean_parts([reading.of(some) for reading in (*readings, *further)], int(some.sum()))
     fine, u, v = (_rows(maps, finer) for maps in (person.maps.fine_segm, person.maps.u, person.maps.v))
     fine[near, 1:] = parts
     for values, mean in zip((u, v), uv, strict=True):
         values[near] = np.where(known, mean, values[near])
-    return replace(person, maps=_as_maps(fine, u, v, log_odds, shape), stride=person.stride // finer)
+    return replace(person, maps=_as_maps(fine, u, v, log_odds, grid.shape), stride=person.stride // finer)
 
 
 def _rows(maps: torch.Tensor, finer: int) -> np.ndarray:

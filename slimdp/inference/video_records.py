@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from slimdp.geometry import move_box
 from slimdp.inference.painting import PaintedFrame, paint_people
 from slimdp.structures import DensePoseInstance, DensePoseMaps
 from slimdp.surface.layout import PartLayout
@@ -82,6 +83,21 @@ class PersonMaps:
     def size(self) -> int:
         """Side of the crop, px."""
         return self.stride * int(self.maps.fine_segm.shape[-1])
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """First and last column and row but one of the crop around the box: left, top, right, bottom.
+
+        Along the box's longer side that is all of the crop, across it as much around the box, and at least
+        half of the crop: beside that, people are not looked for.
+        """
+        left, top, width, height = move_box(self.person.box, self.crop_from_image)
+        around = max((self.size - max(width, height)) / 2, 0)
+        middle = np.array([left + width / 2, top + height / 2])
+        half = np.maximum(np.array([width, height]) / 2 + around, self.size / 4)
+        x0, y0 = np.floor(np.clip(middle - half, 0, self.size // 2)).astype(int).tolist()
+        x1, y1 = np.ceil(np.clip(middle + half, self.size - self.size // 2, self.size)).astype(int).tolist()
+        return x0, y0, x1, y1
 
 
 @dataclass(frozen=True)

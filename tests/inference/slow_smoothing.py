@@ -28,6 +28,7 @@ def smooth_slowly(
     shifts: list[np.ndarray],
     middle: int,
     stride: int,
+    reach: int,
 ) -> dict[str, np.ndarray]:
     """The means of frames' maps in the crop of `middle`, where the image moves by `shifts` px between frames.
 
@@ -37,6 +38,7 @@ def smooth_slowly(
         shifts: (2,) x, y image px from each frame to the next.
         middle: the frame.
         stride: crop px of a map px.
+        reach: how far away frames say whether a person is there; all of them say where on the body.
 
     Returns:
         at twice the resolution "log_odds" (2 h, 2 w) of a person, and where these are over 0 or a pixel away,
@@ -57,7 +59,7 @@ def smooth_slowly(
         for column in range(width):
             crop = [finer * column + (finer - 1) / 2, finer * row + (finer - 1) / 2, 1]
             image = (inverse @ crop)[:2]
-            seen = []
+            seen, says = [], []
             for other in range(len(maps)):
                 moved = image.copy()
                 for between in range(middle, other):
@@ -69,11 +71,12 @@ def smooth_slowly(
                     continue
                 place = (x - (stride - 1) / 2) / stride, (y - (stride - 1) / 2) / stride
                 values = {head: bilinear(of_head, *place) for head, of_head in maps[other].items()}
-                seen.append(values | {"log_odds": bilinear(odds[other], *place)})
+                seen.append(values)
                 if other == middle:
-                    mine = seen[-1]
-            both = [mine, *seen]  # the frame's own odds count twice
-            out["log_odds"][row, column] = np.mean([values["log_odds"] for values in both])
+                    mine = values
+                if abs(other - middle) <= reach:  # the frame's own odds count twice
+                    says += [bilinear(odds[other], *place)] * (2 if other == middle else 1)
+            out["log_odds"][row, column] = np.mean(says)
             out["parts"][:, row, column] = np.mean([values["fine_segm"][1:] for values in seen], axis=0)
             for part in range(parts):
                 agree = [values for values in seen if values["fine_segm"][1:].argmax() == part]

@@ -23,7 +23,7 @@ from slimdp.geometry import affine_zoom, apply_affine
 from slimdp.inference.decoding import decode, person_log_odds
 from slimdp.inference.person_flow import CropFlow, PersonFlow, StoredFlow
 from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
-from slimdp.inference.temporal_mean import grid_places
+from slimdp.inference.temporal_mean import MeanGrid
 from slimdp.inference.video_frames import open_frames
 from slimdp.inference.video_records import FrameMaps, PersonMaps, TrackedPerson, VideoFrame
 from slimdp.maps import upsample_map
@@ -31,6 +31,7 @@ from slimdp.structures import DensePoseMaps
 from tests.inference.slow_smoothing import smooth_slowly
 
 STRIDE, SIDE = 4, 8  # maps of 8 x 8 px, crops of 32
+WIDE = np.array([-200.0, -200, 600, 600])  # wider than any crop here
 HEADS = {"fine_segm": 25, "u": 24, "v": 24, "coarse_segm": 15}
 
 
@@ -44,7 +45,8 @@ def random_maps(seed: int) -> DensePoseMaps:
 
 
 def person(maps: DensePoseMaps, affine: np.ndarray, track: int = 1) -> PersonMaps:
-    return PersonMaps(TrackedPerson(track, np.array([0.0, 0, 32, 32]), 1.0), affine, maps, STRIDE)
+    box = np.array([0.0, 0, 64, 64])  # the window is the whole crop
+    return PersonMaps(TrackedPerson(track, box, 1.0), affine, maps, STRIDE)
 
 
 def frame(index: int, *people: PersonMaps, image: np.ndarray | None = None) -> FrameMaps:
@@ -86,7 +88,8 @@ SHIFTS = [np.array(shift) for shift in ((1.5, -0.5), (0.25, 2.0), (-3.0, 0.75), 
 @pytest.mark.parametrize("causal", [False, True])
 def test_maps_are_the_mean_along_the_flow_as_the_slow_way_has_it(causal: bool) -> None:
     frames = [frame(i, person(random_maps(i), AFFINES[i])) for i in range(5)]
-    smoother = FlowSmoothing(reach=2, causal=causal, flow=ConstantFlow(SHIFTS))
+    reach = 2 if causal else 1
+    smoother = FlowSmoothing(reach, causal, ConstantFlow(SHIFTS))
     smoothed = list(smoother.smooth(frames))
     assert [maps.frame.index for maps in smoothed] == list(range(5))
     for i in range(5):
@@ -97,6 +100,7 @@ def test_maps_are_the_mean_along_the_flow_as_the_slow_way_has_it(causal: bool) -
             [SHIFTS[j] for j in window],
             i - window[0],
             STRIDE,
+            reach,
         )
         one = smoothed[i].people[0]
         assert one.stride == STRIDE // 2
@@ -158,13 +162,47 @@ def test_pixels_that_fail_the_check_keep_what_they_had_and_weights_add_up() -> N
     frames = [frame(i, person(random_maps(i), AFFINES[0])) for i in range(3)]
     flow = ConstantFlow([np.zeros(2)] * 3, wrong)
     middle = list(FlowSmoothing(reach=1, flow=flow).smooth(frames))[1].people[0]
-    hidden = (grid_places(frames[1].people[0])[:, 0] < 24).reshape(2 * SIDE, 2 * SIDE)
+    hidden = (MeanGrid.of(frames[1].people[0]).places[:, 0] < 24).reshape(2 * SIDE, 2 * SIDE)
     assert 0 < hidden.sum() < hidden.size
     each = [upsample_map(person_log_odds(f.people[0].maps)[None], 2)[0, 0].numpy() for f in frames]
     result = person_log_odds(middle.maps)[0].numpy()
     np.testing.assert_allclose(result[hidden], each[1][hidden], atol=1e-5)
     own_twice = np.average(each, axis=0, weights=[1, 2, 1])
     np.testing.assert_allclose(result[~hidden], own_twice[~hidden], atol=1e-5)
+
+
+def test_what_lies_beside_the_window_of_a_box_stays_as_it_is() -> None:
+    narrow = [person(random_maps(i), np.eye(2, 3)) for i in range(2)]
+    box = TrackedPerson(1, np.array([9.0, 4, 2, 24]), 1.0)
+    frames = [frame(i, replace(each, person=box)) for i, each in enumerate(narrow)]
+    assert frames[0].people[0].window == (2, 0, 18, 32)  # half of the crop, around the box
+    one = next(iter(FlowSmoothing(flow=ConstantFlow([np.zeros(2)] * 2)).smooth(frames))).people[0]
+    wide = next(iter(FlowSmoothing(flow=ConstantFlow([np.zeros(2)] * 2)).smooth(
+        [frame(i, each) for i, each in enumerate(narrow)]
+    ))).people[0]  # fmt: skip
+    own = upsample_map(person_log_odds(narrow[0].maps)[None], 2)[0, 0]
+    odds, odds_wide = (person_log_odds(each.maps)[0] for each in (one, wide))
+    inside = slice(1, 9)  # centres at 0.5, 2.5, ... px of the crop
+    torch.testing.assert_close(odds[:, inside], odds_wide[:, inside])
+    torch.testing.assert_close(odds[:, :1], own[:, :1])
+    torch.testing.assert_close(odds[:, 9:], own[:, 9:])
+    assert not torch.allclose(odds_wide[:, 9:], own[:, 9:])
+
+
+@pytest.mark.parametrize(
+    ("box", "wanted"),
+    [
+        ((8, 4, 48, 24), (0, 0, 64, 36)),  # wide: 8 px around it left and right, so 8 px above and below
+        ((8, 20, 48, 24), (0, 12, 64, 52)),
+        ((30, 0, 4, 64), (16, 0, 48, 64)),  # at least half of the crop
+        ((56, 8, 8, 48), (32, 0, 64, 64)),
+        ((-100, -100, 300, 300), (0, 0, 64, 64)),
+        ((0, 0, 0, 0), (0, 0, 32, 32)),
+    ],
+)
+def test_the_window_of_a_box(box: tuple[float, ...], wanted: tuple[int, ...]) -> None:
+    tracked = TrackedPerson(1, np.array(box, float), 1.0)
+    assert PersonMaps(tracked, np.eye(2, 3), _maps_of_side(16), STRIDE).window == wanted
 
 
 def test_somebody_else_and_somebody_who_comes_later_are_no_neighbours() -> None:
@@ -193,7 +231,7 @@ def test_each_flow_is_asked_for_once_and_frames_come_as_soon_as_they_can() -> No
             came.append(i)
             yield frame(i, person(random_maps(i), AFFINES[0]))
 
-    for smoothed in FlowSmoothing(reach=2, flow=flow).smooth(frames()):
+    for smoothed in FlowSmoothing(reach=1, flow=flow).smooth(frames()):
         assert came[-1] == min(smoothed.frame.index + 2, 8)
     assert sorted(flow.asked) == list(range(8))
     came.clear()
@@ -210,7 +248,7 @@ def test_flow_in_the_crops_finds_a_motion_and_its_way_back() -> None:
     wide = texture(0, 200, 240)
     images = [wide[20:140, 30:190], wide[23:143, 26:186]]  # content moves by (4, -3)
     affine = np.array([[2.0, 0, -60], [0, 2.0, -40]])
-    one = PersonMaps(TrackedPerson(1, np.zeros(4), 1.0), affine, _maps_of_side(32), STRIDE)
+    one = PersonMaps(TrackedPerson(1, WIDE, 1.0), affine, _maps_of_side(32), STRIDE)
     frames = [VideoFrame(i, Fraction(i), image) for i, image in enumerate(images)]
     flow = CropFlow().between(one, *frames)
     inner = np.array([[50.0, 40], [60, 50], [70, 60]])
@@ -248,7 +286,7 @@ def test_points_go_along_the_flow_as_the_plain_check_has_it() -> None:
 
 def test_a_crop_is_shrunk_for_its_flow_about_pixel_centres() -> None:
     affine = np.array([[2.0, 0, -60], [0, 2.0, -40]])
-    one = PersonMaps(TrackedPerson(1, np.zeros(4), 1.0), affine, _maps_of_side(64), STRIDE)  # a crop of 256
+    one = PersonMaps(TrackedPerson(1, WIDE, 1.0), affine, _maps_of_side(64), STRIDE)  # a crop of 256
     image = VideoFrame(0, Fraction(0), texture(0))
     flow = CropFlow().between(one, image, image)
     assert flow.pair.flow_0to1.shape == (2, 128, 128)
@@ -281,7 +319,7 @@ def test_stored_flow_is_read_around_people(tmp_path: Path) -> None:
     source = open_frames(folder)
     frames = list(source.frames())
     one = PersonMaps(
-        TrackedPerson(1, np.zeros(4), 1.0),
+        TrackedPerson(1, WIDE, 1.0),
         np.array([[2.0, 0, -60], [0, 2.0, -40]]),
         _maps_of_side(32),
         STRIDE,
