@@ -36,7 +36,7 @@ from flow_cache.runtime.atomic import write_json, write_text
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.machine import describe_machine
 from slimdp.__main__ import main as slimdp
-from slimdp.config import DataSource, config_to_dict
+from slimdp.config import DataSource, TrainConfig, config_to_dict
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PredictionFile, point_errors
 from slimdp.fit.plan import FitPlan, FitSettings
@@ -47,6 +47,7 @@ from slimdp.synthetic.dataset import EVERY_FRAME_FILE
 
 #: Of a label that was carried to the right place, metres along the body.
 RIGHT_M = 0.05
+LABELLED_FILE = "clips_train.json"
 CHECKS = ("none", "offset", "colours", "learned", "exact", "agreed", "truth", "every")
 
 
@@ -84,7 +85,10 @@ def describe(options: argparse.Namespace, check: str, seed: int) -> dict[str, ob
     """What tells a row from others."""
     about: dict[str, object] = {"seed": seed, "check": check, "flow": options.flow.stem}
     about |= {"begins with": options.weights.stem if options.weights else "scratch"}
-    about |= {"steps": options.steps or (500 if options.weights else 1200)}
+    about |= {"steps": steps_of(options)}
+    if options.weights:
+        first = options.data / (EVERY_FRAME_FILE if check == "every" else LABELLED_FILE)
+        about |= {"initial_share": fit_settings(options, first, options.out, seed).stages[0].initial_share}
     if check not in ("none", "every"):
         about |= {"reach": options.reach, "stride": options.stride, "longest_hop": options.longest_hop}
     if check in ("offset", "colours"):
@@ -94,6 +98,17 @@ def describe(options: argparse.Namespace, check: str, seed: int) -> dict[str, ob
     if check == "agreed":
         about |= {"agree_cm": options.agree_cm}
     return about
+
+
+def steps_of(options: argparse.Namespace) -> int:
+    """Of each training."""
+    return options.steps or (500 if options.weights else 1200)
+
+
+def fit_settings(options: argparse.Namespace, labels: Path, out: Path, seed: int) -> TrainConfig:
+    """What `slimdp fit` trains with on a file of labels."""
+    overrides = (f"stages.0.steps={steps_of(options)}", f"seed={seed}")
+    return FitPlan(labels, (), out, FitSettings(overrides=overrides), options.weights).train_config()
 
 
 def run_folder(options: argparse.Namespace, check: str, seed: int) -> Path:
@@ -129,7 +144,7 @@ def carried_labels(
     options: argparse.Namespace, check: str, seed: int
 ) -> tuple[list[Path], dict[str, int | float]]:
     """The annotation files to learn from, and how many labels were carried and kept."""
-    labelled, out = options.data / "clips_train.json", run_folder(options, check, seed)
+    labelled, out = options.data / LABELLED_FILE, run_folder(options, check, seed)
     if check == "none":
         return [labelled], {}
     if check == "every":
@@ -208,10 +223,7 @@ def error_m(data: Path, person: PersonAnnotation, surface: Surface) -> np.ndarra
 
 def train(options: argparse.Namespace, out: Path, labels: list[Path], seed: int) -> Path:
     """Train as `slimdp fit` does, on these files alike; goes on where it was. Returns the checkpoint."""
-    steps = describe(options, "none", seed)["steps"]
-    overrides = (f"stages.0.steps={steps}", f"seed={seed}")
-    plan = FitPlan(labels[0], (), out, FitSettings(overrides=overrides), options.weights)
-    config = plan.train_config()
+    config = fit_settings(options, labels[0], out, seed)
     sources = tuple(DataSource(annotations=str(file), images=str(options.data)) for file in labels)
     config = config.replace(stages=(config.stages[0].replace(data=sources),))
     write_text(out / "settings.yaml", dump_yaml(config_to_dict(config)))

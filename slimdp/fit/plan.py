@@ -44,6 +44,9 @@ STAGE = "fit"
 TAUGHT_SHARE = 1.0
 #: Weights that know people need fewer and smaller steps than a network that begins from nothing.
 STEPS_OF_WEIGHTS, RATE_OF_WEIGHTS = 500, 1e-3
+#: And part of the way back to them does better on what the labels do not show, the fewer people they are of
+#: (docs/fit.md): this share of the way for up to so many, of twice as many half of it.
+INITIAL_SHARE, FEW_PEOPLE = 0.3, 10
 #: Without carried labels also fewer, the fewer people are labelled: what they know they forget for these
 #: few (docs/fit.md).
 STEPS_A_PERSON, LEAST_STEPS = 25, 50
@@ -190,7 +193,13 @@ class FitPlan:
                 augment = augment.replace(rotation_deg=0.0)
             config = config.replace(
                 augment=augment,
-                stages=(stage.replace(steps=self._steps_of_weights(), learning_rate=RATE_OF_WEIGHTS),),
+                stages=(
+                    stage.replace(
+                        steps=self._steps_of_weights(),
+                        learning_rate=RATE_OF_WEIGHTS,
+                        initial_share=self._initial_share(),
+                    ),
+                ),
                 model=known.model,
                 crop=known.crop,
                 loss=known.loss,
@@ -206,9 +215,17 @@ class FitPlan:
         named = any(each.startswith("stages.0.steps=") for each in self.settings.overrides)
         if self.reach or named:
             return STEPS_OF_WEIGHTS
-        people = read_annotations(self.labelled, self.data).people
-        labelled = sum(len(person.points) > 0 for person in people)
-        return min(max(STEPS_A_PERSON * labelled, LEAST_STEPS), STEPS_OF_WEIGHTS)
+        return min(max(STEPS_A_PERSON * self._labelled_people, LEAST_STEPS), STEPS_OF_WEIGHTS)
+
+    def _initial_share(self) -> float:
+        return round(INITIAL_SHARE * min(1.0, FEW_PEOPLE / self._labelled_people), 3)
+
+    @cached_property
+    def _labelled_people(self) -> int:
+        # Of the labels of these videos, as soon as their frames are there.
+        file = self.labelled if self.labelled.exists() else self.labels
+        people = read_annotations(file, file.parent, check_images=False).people
+        return max(sum(len(person.points) > 0 for person in people), 1)
 
     def self_config(self) -> TrainConfig:
         """The training again: that of the labels, and what the network is sure of in the other frames.
@@ -228,7 +245,7 @@ class FitPlan:
             for folder in folders
         )
         stage = config.stages[0]
-        stage = stage.replace(name=self.stages[1], data=(*stage.data, *taught))
+        stage = stage.replace(name=self.stages[1], data=(*stage.data, *taught), initial_share=0.0)
         if taught:
             # The parts alone: a network's own (u, v) make places worse, measured in docs/fit.md.
             terms = config.loss_of(stage)

@@ -46,9 +46,11 @@ def test_without_carried_labels_there_is_no_flow(walk: Path, weights: Path, tmp_
     assert train.done == tmp_path / "train" / "stage_fit.pt"
 
 
-@pytest.mark.parametrize(("people", "steps"), [(1, 50), (2, 50), (7, 175), (21, 500)])
-def test_weights_learn_longer_from_more_people(
-    walk: Path, weights: Path, tmp_path: Path, people: int, steps: int
+@pytest.mark.parametrize(
+    ("people", "steps", "share"), [(1, 50, 0.3), (2, 50, 0.3), (7, 175, 0.3), (21, 500, 0.143)]
+)
+def test_weights_learn_longer_from_more_people_and_go_back_less(
+    walk: Path, weights: Path, tmp_path: Path, people: int, steps: int, share: float
 ) -> None:
     """Those without points teach nothing, and carried labels are many."""
     plan = plan_of(walk, tmp_path, weights)
@@ -57,8 +59,9 @@ def test_weights_learn_longer_from_more_people(
     bare = {key: value for key, value in one.items() if not key.startswith("dp_")}
     values["annotations"] = [{**one, "id": 1 + k} for k in range(people)] + [{**bare, "id": 1 + people}]
     plan.labelled.write_text(json.dumps(values))
-    assert plan.train_config().stages[0].steps == steps
-    assert replace(plan, reach=3).train_config().stages[0].steps == 500
+    alone, carried = (replace(plan, reach=reach).train_config().stages[0] for reach in (0, 3))
+    assert (alone.steps, alone.initial_share) == (steps, share)
+    assert (carried.steps, carried.initial_share) == (500, share)
 
 
 def test_carried_labels_go_far_along_the_flow(walk: Path, tmp_path: Path) -> None:

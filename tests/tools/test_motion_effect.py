@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from slimdp.config import load_config
+from slimdp.data import write_annotations
 from slimdp.inference.weights import find_weights
+from slimdp.structures import ImageRecord
 from slimdp.training import load_checkpoint
 from tools import motion_effect
 
@@ -60,13 +62,17 @@ def test_rows_that_are_there_are_not_measured_again(
 
 
 def test_with_weights_it_trains_as_fit_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For as many steps whatever it learns from, so that nobody counts labelled people."""
+    """For as many steps whatever it learns from."""
     commands: list[list[str]] = []
+    labels = tmp_path / "labels.json"
+    image = ImageRecord(1, tmp_path, "walk/000005.jpg", 96, 96, "walk", 5)
+    write_annotations(labels, [image], [])
     monkeypatch.setattr(motion_effect, "run", commands.append)
     weights = find_weights()
-    made = motion_effect.train(options(tmp_path, weights=weights), tmp_path, [Path("labels.json")], seed=3)
+    made = motion_effect.train(options(tmp_path, weights=weights), tmp_path, [labels], seed=3)
     config = load_config(tmp_path / "settings.yaml")
     (stage,) = config.stages
-    assert (config.seed, stage.steps, config.model) == (3, 500, load_checkpoint(weights).config.model)
+    assert (config.seed, stage.steps, stage.initial_share) == (3, 500, 0.3)
+    assert config.model == load_checkpoint(weights).config.model
     assert made == tmp_path / "train" / f"stage_{stage.name}.pt"
     assert commands[0][-2:] == ["--initial", str(weights)]
