@@ -8,6 +8,7 @@
 | `metrics.jsonl` | a JSON line for every logged step and validation |
 | `last.pt`, `checkpoints/` | to go on from |
 | `best.pt`, `stage_<name>.pt` | to predict with |
+| `began_<name>.pt` | what a stage of which a share stays (`initial_share`) began with, until it has ended |
 | `tensorboard/` | curves and pictures |
 """
 
