@@ -9,8 +9,8 @@ from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
 SHIPPED: dict[str, str] = {
-    "people-128.pt": "4ad81710dfaa426bc3e4f136fa15a52ab686b9ff5b35a8170f9a7e73c7ead889",
-    "people-128.error.json": "36b973a898cb489a1d3e2054e652b1ef3bdd2dd0835b7f203edce27e944e8695",
+    "people-128.pt": "42ee3af25c8d852fdd9e6a53d563cb225da4e4ab6ff0608064872b3ecba356a3",
+    "people-128.error.json": "a329980868a672c9c0641b4a927f380a16a05efe068e8c6b742960891fd0be7a",
 }
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"
