@@ -5,7 +5,7 @@ Direct Dense Pose (Ma et al., 2021), section 4: C_temp = sum_j alpha_j Warp(C_{t
 the flow there and back meet, and the weights of those that count add up to 1: what is hidden in one of the
 frames, and another scene, must not smear. Of what the frames say there, the person, the part, u and v have
 means of their own (`temporal_mean`); whether the person is there at all the frame's own maps say twice. And
-parts, u and v are taken from twice as many frames: flow that is a little off blurs the outline first, and a
+parts, u and v are taken from three times as many frames: flow that is a little off blurs the outline first, and a
 network confuses left and right for several frames. The causal form looks at past frames alone, and at no more
 of them, since all of them lag behind.
 """
@@ -26,7 +26,7 @@ from slimdp.inference.temporal_mean import MapReader, MeanGrid, Reading, mean_pe
 from slimdp.inference.video_records import FrameMaps, PersonMaps, Smoother
 
 #: With frames of both sides parts, u and v come from so many times as many as whether a person is there.
-_PARTS_BY_OUTLINE = 2
+_PARTS_BY_OUTLINE = 3
 #: A neighbour in which less of the window than this passes the check shows another scene, or somebody else.
 _LEAST_TRUSTED = 0.25
 
@@ -49,7 +49,7 @@ class FlowSmoothing:
     """Averages everyone's maps over frames along the flow around them.
 
     Args:
-        reach: r, frames to each side that say whether a person is there; 2 r say where on the body.
+        reach: r, frames to each side that say whether a person is there; 3 r say where on the body.
         causal: only frames before, r for both.
         flow: where the flow comes from; default: estimated in the crops.
         threshold_px: how far from its start the way there and back may end, px of a crop of 256.

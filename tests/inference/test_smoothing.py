@@ -93,7 +93,7 @@ def test_maps_are_the_mean_along_the_flow_as_the_slow_way_has_it(causal: bool) -
     smoothed = list(smoother.smooth(frames))
     assert [maps.frame.index for maps in smoothed] == list(range(5))
     for i in range(5):
-        window = range(max(i - 2, 0), i + 1 if causal else min(i + 3, 5))
+        window = range(max(i - 2, 0), i + 1) if causal else range(max(i - 3, 0), min(i + 4, 5))
         slow = smooth_slowly(
             [as_arrays(frames[j].people[0].maps) for j in window],
             [AFFINES[j] for j in window],
@@ -232,7 +232,7 @@ def test_each_flow_is_asked_for_once_and_frames_come_as_soon_as_they_can() -> No
             yield frame(i, person(random_maps(i), AFFINES[0]))
 
     for smoothed in FlowSmoothing(reach=1, flow=flow).smooth(frames()):
-        assert came[-1] == min(smoothed.frame.index + 2, 8)
+        assert came[-1] == min(smoothed.frame.index + 3, 8)
     assert sorted(flow.asked) == list(range(8))
     came.clear()
     for smoothed in FlowSmoothing(reach=2, causal=True, flow=flow).smooth(frames()):
