@@ -49,7 +49,7 @@ STEPS_OF_WEIGHTS, RATE_OF_WEIGHTS = 500, 1e-3
 INITIAL_SHARE, FEW_PEOPLE = 0.3, 10
 #: Without carried labels also fewer, the fewer people are labelled: what they know they forget for these
 #: few (docs/fit.md).
-STEPS_A_PERSON, LEAST_STEPS = 25, 50
+STEPS_A_PERSON, LEAST_STEPS = 50, 100
 
 
 @dataclass(frozen=True)

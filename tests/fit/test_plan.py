@@ -40,14 +40,14 @@ def test_without_carried_labels_there_is_no_flow(walk: Path, weights: Path, tmp_
     config = plan.train_config()
     assert [source.annotations for source in config.stages[0].data] == [str(tmp_path / "data/labels.json")]
     assert (config.model, config.crop) == (small_config().model, small_config().crop)
-    assert (config.stages[0].steps, config.stages[0].learning_rate) == (50, 1e-3)
+    assert (config.stages[0].steps, config.stages[0].learning_rate) == (100, 1e-3)
     train = next(step for step in plan.steps() if step.command[0] == "train")
     assert train.line.endswith(f"--resume --initial {weights} --device auto")
     assert train.done == tmp_path / "train" / "stage_fit.pt"
 
 
 @pytest.mark.parametrize(
-    ("people", "steps", "share"), [(1, 50, 0.3), (2, 50, 0.3), (7, 175, 0.3), (21, 500, 0.143)]
+    ("people", "steps", "share"), [(1, 100, 0.3), (2, 100, 0.3), (7, 350, 0.3), (21, 500, 0.143)]
 )
 def test_weights_learn_longer_from_more_people_and_go_back_less(
     walk: Path, weights: Path, tmp_path: Path, people: int, steps: int, share: float
