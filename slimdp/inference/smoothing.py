@@ -5,9 +5,9 @@ Direct Dense Pose (Ma et al., 2021), section 4: C_temp = sum_j alpha_j Warp(C_{t
 the flow there and back meet, and the weights of those that count add up to 1: what is hidden in one of the
 frames, and another scene, must not smear. Of what the frames say there, the person, the part, u and v have
 means of their own (`temporal_mean`); whether the person is there at all the frame's own maps say twice. And
-parts, u and v are taken from three times as many frames: flow that is a little off blurs the outline first, and a
-network confuses left and right for several frames. The causal form looks at past frames alone, and at no more
-of them, since all of them lag behind.
+parts, u and v are taken from three times as many frames: flow that is a little off blurs the outline first,
+and a network confuses left and right for several frames. The causal form looks at past frames alone, and at
+no more of them, since all of them lag behind.
 """
 
 from __future__ import annotations
