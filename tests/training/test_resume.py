@@ -39,13 +39,11 @@ class Stopped(RuntimeError):
     """Somebody pulled the plug."""
 
 
-# The run saves after steps 1 to 3 of a stage, then the stage's file: four times a stage.
-@pytest.mark.parametrize("saves", [1, 3, 4, 6, 7])
-def test_a_resumed_run_ends_with_the_same_bits(
-    straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
-) -> None:
-    config, whole = straight
-    done = []
+def train_until(
+    saves: int, monkeypatch: pytest.MonkeyPatch, config: TrainConfig, out: Path, initial: Path | None = None
+) -> list[str]:
+    """Train until so many files are saved; returns their names."""
+    done: list[str] = []
 
     def save_and_stop(path: Path, checkpoint: Checkpoint) -> None:
         save_checkpoint(path, checkpoint)
@@ -57,7 +55,17 @@ def test_a_resumed_run_ends_with_the_same_bits(
         for module in (writer_module, run_module):
             patch.setattr(module, "save_checkpoint", save_and_stop)
         with pytest.raises(Stopped):
-            train(config, tmp_path / "run")
+            train(config, out, initial=initial)
+    return done
+
+
+# The run saves after steps 1 to 3 of a stage, then the stage's file: four times a stage.
+@pytest.mark.parametrize("saves", [1, 3, 4, 6, 7])
+def test_a_resumed_run_ends_with_the_same_bits(
+    straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    config, whole = straight
+    done = train_until(saves, monkeypatch, config, tmp_path / "run")
     assert len(done) == saves
     # What the process drew at random since must not matter, nor how many workers there are now.
     torch.manual_seed(99)
@@ -75,19 +83,7 @@ def test_a_stage_goes_part_of_the_way_back_to_what_it_began_with(
     config, whole = straight
     stills, clips = config.stages
     config = config.replace(stages=(stills, clips.replace(initial_share=0.25)))
-    done = []
-
-    def save_and_stop(path: Path, checkpoint: Checkpoint) -> None:
-        save_checkpoint(path, checkpoint)
-        done.append(path.name)
-        if len(done) == saves:
-            raise Stopped
-
-    with monkeypatch.context() as patch:
-        for module in (writer_module, run_module):
-            patch.setattr(module, "save_checkpoint", save_and_stop)
-        with pytest.raises(Stopped):
-            train(config, tmp_path / "run", initial=whole / "stage_stills.pt")
+    done = train_until(saves, monkeypatch, config, tmp_path / "run", whole / "stage_stills.pt")
     assert done[0] == "began_clips.pt"
     train(config, tmp_path / "run", resume=True, initial=whole / "stage_stills.pt")
     began, far, part = (
