@@ -125,7 +125,12 @@ RENAMED = Renamed(
         "runs/results.json: *.others.*.scores.*": "runs/results.json: *.scores.*.points.localization.*",
         "runs/results.json: *.others.*.full.*": "runs/results.json: *.scores.*.points.full.*",
     },
-    added=("table.csv: *.21",),  # titles of rows
+    added=(
+        "table.csv: *.21",  # titles of rows
+        "results.json: *.pretrained",  # what of others a row began with
+        "dataset.json: style.postures",  # settings whose defaults change nothing
+        *(f"dataset.json: style.{name}" for name in ("close", "before", "tailored", "grey", "dark")),
+    ),
 )
 
 #: A file that came with the new spelling.
