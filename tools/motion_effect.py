@@ -33,6 +33,7 @@ from propagation_table import read_iuv
 from result_rows import current_commit
 
 from flow_cache.runtime.atomic import write_json, write_text
+from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.machine import describe_machine
 from slimdp.__main__ import main as slimdp
@@ -88,6 +89,7 @@ def describe(options: argparse.Namespace, check: str, seed: int) -> dict[str, ob
     about |= {"steps": steps_of(options)}
     if options.weights:
         first = options.data / (EVERY_FRAME_FILE if check == "every" else LABELLED_FILE)
+        about |= {"weights_sha256": file_sha256(options.weights).hex()}
         about |= {"initial_share": fit_settings(options, first, options.out, seed).stages[0].initial_share}
     if check not in ("none", "every"):
         about |= {"reach": options.reach, "stride": options.stride, "longest_hop": options.longest_hop}

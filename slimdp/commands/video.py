@@ -111,7 +111,11 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         help="smoothing over time: flow, causal (past frames alone) or none (default: flow)",
     )
     command.add_argument(
-        "--reach", type=int, default=2, help="frames to each side that --smooth takes (default: 2)"
+        "--reach",
+        type=int,
+        default=2,
+        help="frames to each side that --smooth takes outlines from; flow takes parts from three times as "
+        "many (default: 2)",
     )
     add_input(
         command,

@@ -69,7 +69,10 @@ class FlowSmoothing:
         """What decides its answers, as JSON."""
         name = "flow" if self.ahead else "causal"
         flow = self._flow.settings()
-        return {"smoothing": name, "reach": self._reach, "threshold_px": self._threshold_px, "flow": flow}
+        return {
+            "smoothing": name, "reach": self._reach, "reach_of_parts": self.behind,
+            "threshold_px": self._threshold_px, "flow": flow,
+        }  # fmt: skip
 
     def smooth(self, frames: Iterable[FrameMaps]) -> Iterator[FrameMaps]:
         """The same frames, each `ahead` frames later, with the means of their maps."""

@@ -86,10 +86,10 @@ class PersonMaps:
 
     @property
     def window(self) -> tuple[int, int, int, int]:
-        """First and last column and row but one of the crop around the box: left, top, right, bottom.
+        """The part of the crop around the box, crop px: columns left to right - 1, rows top to bottom - 1.
 
-        Along the box's longer side that is all of the crop, across it as much around the box, and at least
-        half of the crop: beside that, people are not looked for.
+        Returns left, top, right, bottom. Along the box's longer side that is all of the crop, across it as
+        much around the box, and at least half of the crop: beside that, people are not looked for.
         """
         left, top, width, height = move_box(self.person.box, self.crop_from_image)
         around = max((self.size - max(width, height)) / 2, 0)

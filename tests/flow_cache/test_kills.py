@@ -72,8 +72,10 @@ def test_twenty_kills_on_real_video(
         ]
     where = ("--folder", tmp_path, "--processes", processes, "--victim", victim)
     found = kill(tool, capsys, video, *where, *settings)
-    # How many of them met a commit depends on the machine; the shorter test above ends one within it.
     assert sum(found["moments"].values()) == 20
+    # Where a worker is killed, the run itself ends its commit, on a quick machine before the tool looks.
+    if victim == "main":
+        assert found["in_commit"] > 0
 
 
 def test_differences_are_found(tool: ModuleType, tmp_path: Path) -> None:
