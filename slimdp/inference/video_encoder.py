@@ -9,7 +9,8 @@
 - Sizes are the source's. Browsers play 4:2:0 alone, which has even sides: an odd one gets one more column or
   row, that at the edge once more.
 - Pixels that are not square stay so. Colours are BT.709 of limited range, and the file says so.
-- Encoding takes the same number of threads on any machine, for the bytes depend on it.
+- Encoding takes the same number of threads on any machine, for the bytes depend on it; few where frames are
+  low. With two threads, x264 made other bytes of the same frames of 56 rows in 3 of 100 runs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "sl
 PRESET = "veryfast"
 #: Hardly to be told from the source.
 OPTIONS = {"crf": "20", "bf": "0"}
-THREADS = 4
+MOST_THREADS = 4
+#: x264's threads work on frames in a row, each some rows behind the one before; a thread has so many rows.
+_ROWS_A_THREAD = 180
 #: Ticks a second of MPEG's clock, in which 24, 25, 30, 50, 60 and 30000/1001 frames a second are whole.
 _CLOCK = 90_000
 #: The time scale of an MP4 is a number of 32 bits, and times should fit in it for hours.
@@ -97,7 +100,7 @@ class VideoEncoder:
             self._stream.pix_fmt = "yuv420p"
             self._stream.time_base = self._tick
             codec = self._stream.codec_context
-            codec.time_base, codec.thread_count = self._tick, THREADS
+            codec.time_base, codec.thread_count = self._tick, _threads(info.height)
             codec.sample_aspect_ratio = info.pixel_shape
             codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
             codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
@@ -132,6 +135,10 @@ class VideoEncoder:
         frame.time_base = self._tick
         with _named_errors(self._path):
             self._container.mux(self._stream.encode(frame))
+
+
+def _threads(height: int) -> int:
+    return min(max(height // _ROWS_A_THREAD, 1), MOST_THREADS)
 
 
 def join_video(pieces: Sequence[Path], out: Path, info: VideoInfo) -> Path:

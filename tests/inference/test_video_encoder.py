@@ -190,3 +190,11 @@ def test_a_full_disk_names_the_video_and_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert sorted(os.listdir(tmp_path)) == ["a.nut", "b.nut"]
+
+
+@pytest.mark.parametrize(("height", "threads"), [(2, 1), (56, 1), (360, 2), (720, 4), (2160, 4)])
+def test_low_frames_are_encoded_by_few_threads(tmp_path: Path, height: int, threads: int) -> None:
+    info = VideoInfo(tmp_path / "v.mp4", "v", 64, height, 1, Fraction(25))
+    with VideoEncoder(tmp_path / "piece.nut", info) as encoder:
+        assert encoder._stream.codec_context.thread_count == threads
+        encoder.write(np.zeros((height, 64, 3), np.uint8), Fraction(0))
