@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,22 +98,24 @@ class VideoPipeline:
             return info
         return replace(info, frames=min(info.frames or self.frames, self.frames))
 
-    def poses(self) -> Iterator[FramePose]:
-        """The dense pose of every frame, in order.
+    def poses(self) -> Generator[FramePose, None, None]:
+        """The dense pose of every frame, in order; close it where it is left early, which ends its threads.
 
         Raises FlowCacheError where a frame is damaged, after all sound frames that do not look ahead to it.
         """
-        passage = _Passage(self)
-        for pose in passage.poses():
-            passage.resume_points.clear()  # they hold frames, and nobody goes on from them
-            yield pose
+        yield from _Passage(self, resumes=False).poses()
 
 
 class _Passage:
-    """One passage of frames through a pipeline, from the beginning or from a resume point."""
+    """One passage of frames through a pipeline, from the beginning or from a resume point.
 
-    def __init__(self, pipeline: VideoPipeline) -> None:
-        self.pipeline = pipeline
+    Args:
+        pipeline: that.
+        resumes: whether somebody goes on from the ends of its pieces, of which the points hold frames.
+    """
+
+    def __init__(self, pipeline: VideoPipeline, resumes: bool) -> None:
+        self.pipeline, self._resumes = pipeline, resumes
         self.predicted = 0  # frames whose maps are known
         self.resume_points: dict[int, ResumePoint] = {}  # by the frames before them
         self._recent: deque[FrameMaps] = deque(maxlen=pipeline.smoother.behind)
@@ -121,11 +123,15 @@ class _Passage:
     def poses(self, after: Piece | None = None) -> Iterator[FramePose]:
         """The dense pose of every frame, or of those after a piece."""
         start = 0 if after is None else after.frames
-        bars = self.pipeline.network.error_bars
-        for maps in self.pipeline.smoother.smooth(self._maps(after)):
-            if maps.frame.index >= start:
-                people = tuple(instance_of(person, maps.frame.index, bars) for person in maps.people)
-                yield FramePose(maps.frame, people)
+        network, smoother = self.pipeline.network, self.pipeline.smoother
+        # The network looks at the next batch while this one is smoothed.
+        with closing(read_ahead(self._maps(after), network.batch)) as ahead:
+            for maps in smoother.smooth(ahead):
+                if maps.frame.index >= start:
+                    people = tuple(
+                        instance_of(person, maps.frame.index, network.error_bars) for person in maps.people
+                    )
+                    yield FramePose(maps.frame, people)
 
     def _maps(self, after: Piece | None) -> Iterator[FrameMaps]:
         pipeline = self.pipeline
@@ -154,6 +160,8 @@ class _Passage:
             yield of_frame
 
     def _end_piece(self, last: FrameMaps) -> None:
+        if not self._resumes:
+            return
         recent = deque(self._recent, maxlen=self._recent.maxlen)
         recent.append(last)
         point = ResumePoint(self.pipeline.tracker.state(), tuple(recent))
@@ -239,7 +247,7 @@ def _finished(
 def _write_pieces(
     pipeline: VideoPipeline, writers: Sequence[OutputWriter], folder: OutputFolder, there: Sequence[Piece]
 ) -> list[Piece]:
-    passage = _Passage(pipeline)
+    passage = _Passage(pipeline, resumes=True)
     done = there[-1].frames if there else 0
     info, layout = pipeline.info, pipeline.network.model.layout
     made: list[Piece] = []

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
 from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video import VideoPipeline, _Passage, write_video
 from slimdp.inference.video_frames import open_frames
-from slimdp.inference.video_records import Boxes, FramePose, Smoother, VideoInfo
+from slimdp.inference.video_records import Boxes, FrameMaps, FramePose, Smoother, VideoInfo
 from slimdp.inference.writers import WRITERS
 from slimdp.inference.writers.picture_video import PictureVideo
 from slimdp.models import StackedHourglass
@@ -366,14 +368,47 @@ def test_a_run_that_made_nothing_binds_no_other(
     assert write_video(pipeline(frames=3), [RawWriter()], out, ORIGIN) == [out / "raw"]
 
 
+class WaitingSmoother(NoSmoothing):
+    """Gives a frame when the detector has looked at a later batch."""
+
+    def __init__(self, detector: TwoWalkers) -> None:
+        self.waited = False
+        self._detector = detector
+
+    def smooth(self, frames: Iterable[FrameMaps]) -> Iterator[FrameMaps]:
+        for maps in frames:
+            deadline = time.monotonic() + 60
+            while not self.waited and time.monotonic() < deadline:
+                # Five crops go through the network together: two frames and a half.
+                self.waited = any(index >= maps.frame.index + 6 for index in self._detector.looked)
+                time.sleep(0.01)
+            yield maps
+
+
+def test_the_network_works_on_while_frames_are_smoothed(pipeline: Callable[..., VideoPipeline]) -> None:
+    detector = TwoWalkers()
+    smoother = WaitingSmoother(detector)
+    assert len(list(pipeline(detector, smoother=smoother, frames=20).poses())) == 20
+    assert smoother.waited
+
+
+def test_a_passage_that_is_left_ends_its_threads(pipeline: Callable[..., VideoPipeline]) -> None:
+    before = threading.active_count()
+    poses = pipeline(smoother=FlowSmoothing(2)).poses()
+    next(poses)
+    assert threading.active_count() > before
+    poses.close()
+    assert threading.active_count() == before
+
+
 def test_a_passage_that_nobody_resumes_keeps_nothing(
     pipeline: Callable[..., VideoPipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[dict[int, object]] = []
     begin = _Passage.__init__
 
-    def noted(passage: _Passage, of: VideoPipeline) -> None:
-        begin(passage, of)
+    def noted(passage: _Passage, of: VideoPipeline, resumes: bool) -> None:
+        begin(passage, of, resumes)
         kept.append(passage.resume_points)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_Passage, "__init__", noted)
