@@ -4,14 +4,18 @@
         [--every 4] [--smooth flow] [--write overlay] [--preset veryfast] [--frames 120] [--one-look]
         [--threads 1]
 
-First the whole command runs as users run it, then its steps run one after another in one thread each, and
-the time of each is told apart: decode, boxes, tracking (flow and matching), crops, network, looks (the mean
-of two looks at a crop), smoothing, answers (maps to parts, u and v), painting (answers to the frame's
-pixels), drawing, H.264 with the change to its colours, writing (the rest of that). `network` is the network
-alone on the same crops in the same batches, which it sees twice, as the command has it; `--one-look`: once.
-Without weights those that come with slimdp run; `--weights random` takes a hourglass as of
-experiments/people_128.yaml with random ones, which see people anywhere. Times are of the processor, all
-threads together, in ms a frame, so that a busy machine disturbs them little. Prints one JSON line last.
+First the whole command runs as users run it: decoding, the network, smoothing and writing each have a thread.
+Then its steps run one after another, and the time of each is told apart: decode, boxes, tracking (flow and
+matching), crops, network, looks (the mean of two looks at a crop), smoothing, answers (maps to parts, u and
+v), painting (answers to the frame's pixels), drawing, H.264 with the change to its colours, writing (the rest
+of that). `network` is the network alone on the same crops in the same batches, which it sees twice, as the
+command has it; `--one-look`: once. Without weights those that come with slimdp run; `--weights random` takes
+a hourglass as of experiments/people_128.yaml with random ones, which see people anywhere.
+
+Times are of the processor, all threads together, in ms a frame, so that a busy machine disturbs them little.
+Of the clock are frames a second, and `longer_by_network`: how much longer the whole command takes than the
+network in one thread, by that. They say something where the machine does nothing else. Prints one JSON line
+last.
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.clock: dict[str, float] = {}  # seconds on the wall, of calls
         self._running: list[str] = []
         self._since = time.process_time()
 
@@ -93,8 +98,11 @@ class Stopwatch:
         """The same function, counted for a step."""
 
         def counted(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
             with self.of(step):
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+            self.clock[step] = self.clock.get(step, 0.0) + time.perf_counter() - began
+            return result
 
         return counted
 
@@ -172,11 +180,12 @@ def main(arguments: list[str] | None = None) -> int:
         return VideoPipeline(source, detector, tracker, network, smoother, options.frames)
 
     whole = _whole_command(pipeline(), writers)
-    steps, frames, crops = _by_step(pipeline(), writers)
+    steps, clock_ms, crops = _by_step(pipeline(), writers)
     network_ms = steps["network"]
     others_ms = sum(steps.values()) - network_ms
     tell({
-        "frames": frames, "crops": crops, **whole, "network_frames_a_second": 1000 / network_ms,
+        "frames": options.frames, "crops": crops, **whole, "network_frames_a_second": 1000 / clock_ms,
+        "longer_by_network": 1000 / whole["command_frames_a_second"] / clock_ms - 1,
         "ms_a_frame": steps, "network_ms": network_ms, "others_ms": others_ms,
         "others_by_network": others_ms / network_ms,
     })  # fmt: skip
@@ -211,7 +220,8 @@ def _whole_command(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> 
     }
 
 
-def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[dict[str, float], int, int]:
+def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[dict[str, float], float, int]:
+    """Processor ms a frame by step, the network's ms a frame on the clock, and the crops."""
     watch = Stopwatch()
     counted = {"crops": 0}
 
@@ -253,7 +263,7 @@ def _by_step(pipeline: VideoPipeline, writers: Sequence[OutputWriter]) -> tuple[
     frames = pipeline.frames or 1
     return (
         {step: 1000 * seconds / frames for step, seconds in watch.seconds.items()},
-        frames,
+        1000 * watch.clock["network"] / frames,
         counted["crops"],
     )
 
