@@ -65,6 +65,8 @@ class DenseFcn(DensePoseModel):
         spec: SPEC, of crops or of whole pictures.
     """
 
+    FOLDS = True
+
     def __init__(
         self, backbone: Backbone, channels: int, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE,
         spec: ModelSpec = SPEC,

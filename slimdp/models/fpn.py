@@ -73,6 +73,8 @@ class FeaturePyramid(DensePoseModel):
         stacks: number of hourglasses after the head, a stage each.
     """
 
+    FOLDS = True
+
     def __init__(
         self,
         backbone: Backbone,

@@ -212,6 +212,8 @@ class StackedHourglass(Stacks, DensePoseModel):
         layout: the parts of the surface.
     """
 
+    FOLDS = True
+
     def __init__(
         self, stacks: int, features: int, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import ClassVar
 
 from torch import nn
 
@@ -13,6 +14,10 @@ from slimdp.surface.layout import PartLayout
 
 class DensePoseModel(nn.Module):
     """A network over pictures with people in them. Its settings are a `ModelSettings`, which build it."""
+
+    #: Whether nothing looks between a convolution and the batch norm after it in an `nn.Sequential`: then the
+    #: norms are folded into the convolutions where the network only predicts (`folding`).
+    FOLDS: ClassVar[bool] = False
 
     spec: ModelSpec
     layout: PartLayout  # the parts that it tells apart

@@ -30,11 +30,13 @@ from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.checksums import check_zip
 from slimdp.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from slimdp.models import DensePoseModel
+from slimdp.models.folding import fold_batch_norms
 from slimdp.models.stored import in_use
 from slimdp.settings_file import differences
 from slimdp.surface.layout import PartLayout, layout_from_json
 from slimdp.surface.load import surface_layout
 from slimdp.surface.people import PEOPLE
+from slimdp.training.distributed import to_device
 
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
@@ -168,11 +170,18 @@ def build_model(config: TrainConfig, layout: PartLayout | None = None) -> DenseP
 
 
 def load_model(path: Path) -> tuple[DensePoseModel, TrainConfig]:
-    """The network of a checkpoint, with its averaged weights, on the CPU in eval mode; and its settings."""
+    """The network of a checkpoint, with its averaged weights, on the CPU, to predict with; and its settings.
+
+    It is in evaluation mode, laid out as convolutions are fastest, and its batch norms are folded where it
+    says that they may be (`DensePoseModel.FOLDS`), so that it cannot be trained any more.
+    """
     checkpoint = load_checkpoint(path)
     model = build_model(checkpoint.config, checkpoint.layout)
     load_weights(model, checkpoint.best_weights, path)
-    return model.eval(), checkpoint.config
+    model.eval()
+    if model.FOLDS:
+        fold_batch_norms(model)
+    return to_device(model, torch.device("cpu")), checkpoint.config
 
 
 def load_weights(model: DensePoseModel, weights: dict[str, Tensor], path: Path) -> None:

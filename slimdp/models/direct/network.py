@@ -138,6 +138,8 @@ class DirectDensePose(DensePoseModel):
         layout: the parts of the surface.
     """
 
+    FOLDS = True
+
     def __init__(
         self, backbone: Backbone, channels: int, *, tower: int = 4, sparse: bool = True,
         instance_norm: bool = True, mask_weight: float = 5.0, layout: PartLayout = PEOPLE,

@@ -109,6 +109,8 @@ class RegionNetwork(DensePoseModel):
         layout: the parts of the surface.
     """
 
+    FOLDS = True
+
     def __init__(
         self, backbone: Backbone, channels: int, detection: DetectionSettings, branches: BranchSettings,
         stages: int = 1, keypoints: Sequence[str] = (), layout: PartLayout = PEOPLE,
