@@ -21,7 +21,7 @@ from slimdp.data.pictures import picture_affine
 from slimdp.geometry import invert_affine, move_box
 from slimdp.inference.decoding import decide, one_person
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
-from slimdp.models import DensePoseModel
+from slimdp.models import DensePoseModel, evaluating
 from slimdp.structures import (
     DensePoseInstance,
     DensePoseMaps,
@@ -210,15 +210,11 @@ def look_at(
         counts = torch.tensor([len(each) for each in boxes], device=images.device)
         index = torch.repeat_interleave(torch.arange(len(boxes), device=images.device), counts)
         batch = PoseBatch.of_pictures(images, index, torch.from_numpy(np.concatenate(boxes)).to(images))
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         found = _instances(model, batch)
         if tuple(scales) != ONE_SCALE:
             maps = fuse_scales(lambda some: _resized(model, batch, some).maps, images, scales, model.spec)
             found = replace(found, maps=maps)
-    finally:
-        model.train(was_training)
     _check_finite(found, pictures)
     return found
 

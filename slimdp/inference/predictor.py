@@ -22,7 +22,7 @@ from slimdp.inference.found_people import FoundPeople
 from slimdp.inference.multi_scale import ONE_SCALE, fuse_scales
 from slimdp.inference.pictures import PICTURES, detect_in_pictures, predict_in_pictures
 from slimdp.inference.video_records import PersonMaps
-from slimdp.models import DensePoseModel
+from slimdp.models import DensePoseModel, evaluating
 from slimdp.structures import DensePoseInstance, DensePoseMaps, ImageRecord, PersonAnnotation, PoseBatch
 from slimdp.surface.symmetry import UvSymmetry
 
@@ -273,14 +273,10 @@ def run_model(
         mirrored = model(PoseBatch.of_images(some.flip(-1))).best
         return mean_maps(straight, mirror_maps(mirrored, flip_symmetry))
 
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         if tuple(scales) == ONE_SCALE:
             return predict(images)
         return fuse_scales(predict, images, scales, model.spec)
-    finally:
-        model.train(was_training)
 
 
 def mirror_maps(prediction: DensePoseMaps, symmetry: UvSymmetry) -> DensePoseMaps:

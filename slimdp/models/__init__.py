@@ -5,13 +5,13 @@ from slimdp.models.direct.network import DirectDensePose, DirectSettings
 from slimdp.models.fcn import DenseFcn, FcnSettings
 from slimdp.models.fpn import FeaturePyramid, FpnSettings
 from slimdp.models.hourglass import HourglassSettings, StackedHourglass
-from slimdp.models.model import DensePoseModel
+from slimdp.models.model import DensePoseModel, evaluating
 from slimdp.models.region.network import RegionNetwork, RegionSettings
 
 __all__ = [
     "MODELS", "DenseFcn", "DensePoseModel", "DirectDensePose", "DirectSettings", "FcnSettings",
     "FeaturePyramid", "FpnSettings", "HourglassSettings", "RegionNetwork", "RegionSettings",
-    "StackedHourglass",
+    "StackedHourglass", "evaluating",
 ]  # fmt: skip
 
 #: The networks that `model.name` may name, by their settings.

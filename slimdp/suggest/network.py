@@ -11,7 +11,7 @@ from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine, crop_image
 from slimdp.data.outline import require_kept_background
 from slimdp.inference.decoding import person_log_odds
-from slimdp.models import DensePoseModel
+from slimdp.models import DensePoseModel, evaluating
 from slimdp.structures import DensePoseMaps, PoseBatch
 
 #: Features are means over so many cells along each side of a crop.
@@ -34,20 +34,18 @@ def describe_frames(
         raise ValueError("the network takes whole pictures with the people in them; one of crops is wanted")
     require_kept_background(crop)
     weight, name = next(model.parameters()), model.spec.features[0]
-    was_training = model.training
-    model.eval()
     features, unsure = [], []
     for image, boxes in frames:
         whole = np.array([0.0, 0.0, image.shape[1], image.shape[0]])
         affines = [crop_affine(box, crop) for box in (boxes or [whole])]
         crops = np.stack([crop_image(image, affine, crop.size) for affine in affines])
         batch = torch.from_numpy(crops).to(weight.device).permute(0, 3, 1, 2).to(weight.dtype) / 255
-        output = model(PoseBatch.of_images(batch), [name])
+        with evaluating(model):
+            output = model(PoseBatch.of_images(batch), [name])
         maps = output.features[-1][name]
         cells = torch.nn.functional.adaptive_avg_pool2d(maps, _CELLS).flatten(1).mean(dim=0)
         features.append(cells.float().cpu().numpy())
         unsure.append(mean_entropy(output.best))
-    model.train(was_training)
     return np.stack(features), np.array(unsure)
 
 
