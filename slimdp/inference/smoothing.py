@@ -22,12 +22,13 @@ import numpy as np
 from flow_cache import threshold_in_image
 from slimdp.geometry import affine_zoom
 from slimdp.inference.person_flow import CropFlow, PersonFlow, PersonFlowSource
-from slimdp.inference.temporal_mean import MapReader, MeanGrid, Reading, mean_person
+from slimdp.inference.temporal_mean import MapReader, MeanGrid, Reading, mean_outline, mean_person
 from slimdp.inference.video_records import FrameMaps, PersonMaps, Smoother
 
 #: With frames of both sides parts, u and v come from so many times as many as whether a person is there.
 _PARTS_BY_OUTLINE = 3
-#: A neighbour in which less of the window than this passes the check shows another scene, or somebody else.
+#: A neighbour in which less than this passes the check, of the window or, further away, of the person, shows
+#: another scene, or somebody else.
 _LEAST_TRUSTED = 0.25
 
 
@@ -101,28 +102,65 @@ class FlowSmoothing:
         self, person: PersonMaps, window: Sequence[FrameMaps], middle: int, near: _Neighbourhood
     ) -> PersonMaps:
         grid = MeanGrid.of(person)
-        points = grid.places
         most_px = threshold_in_image(self._threshold_px, person.size / affine_zoom(person.crop_from_image))
-        everywhere = np.ones(len(points), bool)
-        readings = [near.reader(person, window[middle]).at(points, everywhere)]
-        further: list[Reading] = []
-        for step in (-1, 1):
-            places, trusted, at = points, everywhere, person
-            for position in range(middle + step, len(window) if step > 0 else -1, step):
-                neighbour = person_of(window[position], person.person.track)
-                if neighbour is None:
-                    break
-                earlier, later = sorted((position - step, position))
-                owner = at if step > 0 else neighbour
-                flow = near.flow(owner, window[earlier], window[later])
-                places, passes = (flow.move if step > 0 else flow.move_back)(places, most_px)
-                trusted = trusted & passes
-                reading = near.reader(neighbour, window[position]).at(places, trusted)
-                if len(reading.rows) < _LEAST_TRUSTED * len(points):
-                    break
-                (readings if abs(position - middle) <= self._reach else further).append(reading)
-                at = neighbour
-        return mean_person(person, grid, readings, further)
+        walks = [_Walk(window, middle, step, person, grid.places, most_px, near) for step in (-1, 1)]
+        own = near.reader(person, window[middle]).at(grid.places, np.ones(len(grid.places), bool))
+        close = [own, *(reading for walk in walks for reading in walk.readings(self._reach))]
+        outline = mean_outline(person, grid, close)
+        some = outline.near[grid.chosen]
+        for walk in walks:
+            walk.keep(some)
+        far = [reading for walk in walks for reading in walk.readings(self.behind - self._reach)]
+        return mean_person(person, outline, [*(reading.of(some) for reading in close), *far])
+
+
+class _Walk:
+    """Where pixels of a person are in one frame after another, before or after the person's own.
+
+    Args:
+        window: frames.
+        middle: the person's in it.
+        step: to the next frame, -1 or 1.
+        person: that.
+        points: the pixels, image px (N, 2).
+        most_px: of the check, px of the image.
+        near: of flows and maps.
+    """
+
+    def __init__(
+        self, window: Sequence[FrameMaps], middle: int, step: int, person: PersonMaps, points: np.ndarray,
+        most_px: float, near: _Neighbourhood,
+    ) -> None:  # fmt: skip
+        self._window, self._step, self._most_px, self._near = window, step, most_px, near
+        self._position, self._at, self._lost = middle, person, False
+        self._places, self._trusted = points, np.ones(len(points), bool)
+
+    def keep(self, some: np.ndarray) -> None:
+        """Go on with some (N,) bool of the pixels alone, numbered among them."""
+        self._places, self._trusted = self._places[some], self._trusted[some]
+
+    def readings(self, frames: int) -> Iterator[Reading]:
+        """Of so many frames more, at most; of none after one without the person or most of the pixels."""
+        for _ in range(frames):
+            position = self._position + self._step
+            if self._lost or not len(self._places) or not 0 <= position < len(self._window):
+                return
+            neighbour = person_of(self._window[position], self._at.person.track)
+            if neighbour is None:
+                self._lost = True
+                return
+            earlier, later = sorted((self._position, position))
+            owner = self._at if self._step > 0 else neighbour
+            flow = self._near.flow(owner, self._window[earlier], self._window[later])
+            move = flow.move if self._step > 0 else flow.move_back
+            self._places, passes = move(self._places, self._most_px)
+            self._trusted = self._trusted & passes
+            reading = self._near.reader(neighbour, self._window[position]).at(self._places, self._trusted)
+            if len(reading.rows) < _LEAST_TRUSTED * len(self._places):
+                self._lost = True
+                return
+            self._position, self._at = position, neighbour
+            yield reading
 
 
 class _Neighbourhood:

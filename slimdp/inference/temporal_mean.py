@@ -118,30 +118,42 @@ class MeanGrid:
         return cls((height, width), chosen, apply_affine(invert_affine(person.crop_from_image), crop[chosen]))
 
 
-def mean_person(
-    person: PersonMaps, grid: MeanGrid, readings: Sequence[Reading], further: Sequence[Reading] = ()
-) -> PersonMaps:
-    """A person with the means of readings at a grid; the first one is of the person's own maps.
+@dataclass(frozen=True)
+class MeanOutline:
+    """Where a person is in the mean, on a grid of h x w = N pixels."""
 
-    All of them weigh the same, but for that one in the log odds of a person, of which `further` ones, for
-    parts, u and v alone, say nothing.
-    u and v are averaged over the frames whose best part at that pixel is theirs, because their other channels
-    mean nothing there. Parts, u and v are means where the person is, and a pixel around; they are the
-    person's own elsewhere, and where no frame's best part asks for that channel. Beside the window all is the
-    person's own.
+    shape: tuple[int, int]  # h, w
+    log_odds: np.ndarray  # (N,) float32, of a person
+    near: np.ndarray  # (N,) bool: the person and a pixel around, within the window
+
+
+def mean_outline(person: PersonMaps, grid: MeanGrid, readings: Sequence[Reading]) -> MeanOutline:
+    """Where a person is by readings at a grid, of which the first, of the person's own maps, counts twice.
+
+    Beside the window it is where the person's own maps say.
     """
-    finer = refinement(person)
-    log_odds = upsample_map(readings[0].reader.log_odds, finer).flatten().numpy().copy()
+    log_odds = upsample_map(readings[0].reader.log_odds, refinement(person)).flatten().numpy().copy()
     log_odds[grid.chosen] = _mean_log_odds(readings, len(grid.places))
     person_there = (log_odds > 0).reshape(grid.shape).astype(np.uint8)
     near = (cv2.dilate(person_there, np.ones((3, 3), np.uint8)).ravel() > 0) & grid.chosen
-    some = near[grid.chosen]
-    parts, uv, known = _mean_parts([reading.of(some) for reading in (*readings, *further)], int(some.sum()))
+    return MeanOutline(grid.shape, log_odds, near)
+
+
+def mean_person(person: PersonMaps, outline: MeanOutline, readings: Sequence[Reading]) -> PersonMaps:
+    """A person with a mean outline, and in it the means of readings at the pixels near it.
+
+    u and v are averaged over the frames whose best part at that pixel is theirs, because their other channels
+    mean nothing there. Parts, u and v are means where the person is, and a pixel around; they are the
+    person's own elsewhere, and where no frame's best part asks for that channel.
+    """
+    finer, near = refinement(person), outline.near
+    parts, uv, known = _mean_parts(readings, int(near.sum()))
     fine, u, v = (_rows(maps, finer) for maps in (person.maps.fine_segm, person.maps.u, person.maps.v))
     fine[near, 1:] = parts
     for values, mean in zip((u, v), uv, strict=True):
         values[near] = np.where(known, mean, values[near])
-    return replace(person, maps=_as_maps(fine, u, v, log_odds, grid.shape), stride=person.stride // finer)
+    maps = _as_maps(fine, u, v, outline.log_odds, outline.shape)
+    return replace(person, maps=maps, stride=person.stride // finer)
 
 
 def _rows(maps: torch.Tensor, finer: int) -> np.ndarray:

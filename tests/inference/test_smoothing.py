@@ -142,6 +142,24 @@ def test_who_is_seen_in_every_frame_is_there_where_frames_disagree_about_the_par
         assert set(answer.part.unique().tolist()) <= {1, 2}
 
 
+def test_whom_no_frame_shows_stays_nowhere() -> None:
+    maps = DensePoseMaps(**{head: torch.zeros(1, count, SIDE, SIDE) for head, count in HEADS.items()})
+    maps.fine_segm[:, 0] = 20
+    frames = [frame(i, person(maps.map(torch.clone), AFFINES[i])) for i in range(5)]
+    for smoothed in FlowSmoothing(reach=1, flow=ConstantFlow(SHIFTS)).smooth(frames):
+        assert not decode(smoothed.people[0].maps, STRIDE // 2).foreground.any()
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_nothing_is_read_behind_a_frame_without_the_person(gap: int) -> None:
+    frames = [frame(i, person(random_maps(i), AFFINES[i])) for i in range(5)]
+    frames[gap] = replace(frames[gap], people=())
+    one = next(iter(FlowSmoothing(reach=1, flow=ConstantFlow(SHIFTS)).smooth(frames))).people[0]
+    other = next(iter(FlowSmoothing(reach=1, flow=ConstantFlow(SHIFTS)).smooth(frames[:gap]))).people[0]
+    for head, values in as_arrays(one.maps).items():
+        np.testing.assert_array_equal(values, as_arrays(other.maps)[head], err_msg=head)
+
+
 def test_maps_as_fine_as_the_crop_are_no_finer_smoothed_and_those_given_stay() -> None:
     maps = random_maps(0)
     frames = [frame(i, replace(person(random_maps(i), np.eye(2, 3)), stride=1)) for i in range(2)]
