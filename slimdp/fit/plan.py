@@ -35,6 +35,9 @@ REACH = 24
 KNOWS_PERCENT = 50.0
 #: Labels are carried to every so many frames.
 STRIDE = 3
+#: Of DIS: over many frames it takes more labels to the right place than `medium`, and fewer to a wrong one
+#: (docs/motion.md).
+FLOW_PRESET = "fine"
 #: Of the forward-backward check, px of a 256 px crop.
 THRESHOLD_PX = 5.0
 #: Of the colours at labels and where they land (`slimdp.motion.ColourCheck`).
@@ -300,7 +303,16 @@ class FitPlan:
 
     def _flow(self) -> FitStep:
         folders = sorted(str(folder) for folder in (self.data / "images").iterdir())
-        words = ("flow", "precompute", *folders, "--out", str(self.flow), "--steps=-1,1")
+        words = (
+            "flow",
+            "precompute",
+            *folders,
+            "--out",
+            str(self.flow),
+            "--steps=-1,1",
+            "--preset",
+            FLOW_PRESET,
+        )
         return FitStep("estimate the flow around them", words)
 
     def _propagate(self) -> FitStep:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flow_cache import FlowStore, precompute
+from flow_cache import DenseInverseSearch, FlowStore, precompute
 from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.progress import clock_time, log_line, logged_to, shown
 from flow_cache.runtime.words import did_you_mean
@@ -58,6 +58,8 @@ SETTINGS = {"tiny": "quickstart.yaml", "smoke": "smoke.yaml"}
 #: Labels go to every sixth frame of a video, up to so far, from frame to frame along DIS flow, which is
 #: better than in longer hops (docs/propagation.md).
 STRIDE, REACH = 6, 24
+#: Of DIS; as `slimdp fit` has it.
+FLOW_PRESET = "fine"
 TRANSFER = TransferSettings(threshold_px=5.0, longest_hop=1)
 #: Flow often takes a limb for the wall beside it: labels count where they show the colours they were put on.
 COLOUR_LIMIT = 14.0
@@ -113,7 +115,7 @@ def _run(config: TrainConfig, out: Path, preset: str, seed: int) -> QuickstartRe
         synthesize_preset(out / "data", preset, seed, exact=False)
     with clock.stage("flow"):
         clips = sorted((out / "data" / "images" / "clips").glob("train_*"))
-        precompute(clips, out / "flow.h5", (-1, 1))
+        precompute(clips, out / "flow.h5", (-1, 1), DenseInverseSearch(FLOW_PRESET))
     with clock.stage("propagate"):
         label_one_frame_each(out, PRESETS[preset].frames // 2)
         summary = _propagate(config, out, PRESETS[preset].frames)
