@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for kind in ("network", "answer")
     }
     ratios = {
-        kind: {name: round(slope / of["direct"], 2) for name, slope in of.items()}
+        kind: {name: slope_ratio(slope, of["direct"]) for name, slope in of.items()}
         for kind, of in slopes.items()
     }
     tell({"benchmark": "people", "rows": rows, "slope_ms": slopes, "times_direct": ratios})
@@ -119,7 +119,7 @@ def measure(
         for name, of_network in works.items():
             for kind, work in of_network.items():
                 times.setdefault((kind, name), []).append(1000 * cpu_seconds(work))
-    least = {key: round(min(each[1:]), 1) for key, each in times.items()}  # the first round prepares
+    least = {key: round(min(each[1:]), 3) for key, each in times.items()}  # the first round prepares
     row: dict[str, Any] = {"scene": scene, "people": people}
     row["active"] = round(float((ellipses(boxes, size // 4, 4) < 1).any(0).float().mean()), 3)
     for kind in ("network", "answer"):
@@ -179,6 +179,11 @@ def ellipses(boxes: Tensor, side: int, stride: int) -> Tensor:
     centres = (torch.arange(side) + 0.5) * stride
     x, y = ((centres - boxes[:, axis, None]) / boxes[:, axis + 2, None] * 2 - 1 for axis in (0, 1))
     return y.square()[:, :, None] + x.square()[:, None, :]
+
+
+def slope_ratio(slope: float, direct: float) -> float | None:
+    """A slope by that of the direct network; None where that network took no longer for more people."""
+    return round(slope / direct, 2) if direct > 0 else None
 
 
 def slope_ms(rows: Sequence[Mapping[str, Any]], kind: str, name: str) -> float:

@@ -7,7 +7,7 @@ import torch
 
 from slimdp.models.backbones import BACKBONES
 from tests.narrow_backbone import Narrow
-from tools.bench_people import ellipses, main, slope_ms, standing
+from tools.bench_people import ellipses, main, slope_ms, slope_ratio, standing
 
 
 def test_people_stand_in_the_picture_and_fill_an_ellipse() -> None:
@@ -25,6 +25,11 @@ def test_the_slope_is_that_of_a_line() -> None:
     assert slope_ms(rows, "network", "direct") == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(("slope", "direct", "ratio"), [(3, 2, 1.5), (3, 0, None), (3, -1, None)])
+def test_a_slope_is_compared_with_one_that_rises(slope: float, direct: float, ratio: float | None) -> None:
+    assert slope_ratio(slope, direct) == ratio
+
+
 def test_all_networks_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(BACKBONES, "narrow", Narrow)
     threads = torch.get_num_threads()
@@ -38,7 +43,9 @@ def test_all_networks_are_timed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert code == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(told["slope_ms"]["same_size_network"]) == ["direct", "region", "hourglass"]
-    assert told["times_direct"]["same_area_answer"]["direct"] == 1
+    # Of so few, another one takes no longer where the machine is busy with something else.
+    rises = told["slope_ms"]["same_area_answer"]["direct"] > 0
+    assert told["times_direct"]["same_area_answer"]["direct"] == (1 if rises else None)
     active = {(row["scene"], row["people"]): row["active"] for row in told["rows"]}
     assert active["same_size", 2] == pytest.approx(2 * active["same_size", 1], rel=0.3)
     assert active["same_area", 2] == pytest.approx(active["same_area", 1], rel=0.3)
