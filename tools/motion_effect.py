@@ -11,18 +11,29 @@ alone, or half of the samples from frames that labels were carried to, every thi
 are checked as given: `none` carries none, `offset` is the forward-backward check at --threshold-px,
 `colours` looks at colours too, `learned` is the learned check at --least-probability, and `exact` carries
 along the exact flow of the set. `agreed` trains twice: of the labels of `learned`, those stay that the
-network which learned from all of them predicts within --agree-cm, and another one learns from these. Two rows
-tell what there is to gain: `truth` carries along --flow and keeps what is right within 5 cm, as the pictures
-of the set say, and `every` has the labels of every frame. Masks are checked at --threshold-px. Scores are of
-all frames, localization only. With --weights it begins with these, as `slimdp fit` does. A row a seed and
-check, which is not measured again; one JSON line last.
+network which learned from all of them predicts within --agree-cm, and another one learns from these. `warps`
+carries none, and warps each crop (thin plates), labels included. Three rows tell what there is to gain:
+`truth` carries along --flow and keeps what is right within 5 cm, as the pictures of the set say; `shown` has
+the labels of every frame that lie at most 5 cm from a label of their clip's labelled frames, as if nobody
+were ever lost; `every` has all labels of every frame. Masks are checked at --threshold-px.
+
+--labelled names other frames of each clip to be the labelled ones; --noise-px spoils the flow on purpose;
+--equivariance holds features alike along --flow, the side of the labels teaching; --set changes any setting
+of the training. With --weights it begins with these, as `slimdp fit` does. Scores are of all frames,
+localization only, and of the points whose place on the body no label of their clip comes near (`unseen`);
+with --also of the people of another set, too. A row a seed and check, which is not measured again; one JSON
+line last.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +43,7 @@ from measuring import make_parser, tell
 from propagation_table import read_iuv
 from result_rows import current_commit
 
+from flow_cache import FlowStore, FlowWriter
 from flow_cache.runtime.atomic import write_json, write_text
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
@@ -49,7 +61,16 @@ from slimdp.synthetic.dataset import EVERY_FRAME_FILE
 #: Of a label that was carried to the right place, metres along the body.
 RIGHT_M = 0.05
 LABELLED_FILE = "clips_train.json"
-CHECKS = ("none", "offset", "colours", "learned", "exact", "agreed", "truth", "every")
+CHECKS = ("none", "warps", "offset", "colours", "learned", "exact", "agreed", "truth", "shown", "every")
+#: Of these, no label is carried.
+NOT_CARRIED = ("none", "warps", "shown", "every")
+WARPS = "stages.0.motion={kind: tps, propagate: true}"
+#: Frames to the other picture whose features are held alike.
+EQUIVARIANCE_OFFSETS = [-3, -2, -1, 1, 2, 3]
+#: How many px spoiled flow is spoiled alike.
+NOISE_BLUR_PX = 8.0
+#: A place on the body that no label comes nearer to, metres.
+UNSEEN_M = 0.1
 
 
 def main() -> int:
@@ -70,7 +91,14 @@ def main() -> int:
     parser.add_argument("--agree-cm", type=float, default=20)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--steps", type=int, help="of training (default 1200, 500 with weights)")
+    parser.add_argument("--labelled", type=int, nargs="+", help="frames of each clip (default: the set's)")
+    parser.add_argument("--noise-px", type=float, default=0.0, help="of the flow, each axis of each field")
+    parser.add_argument("--equivariance", type=float, default=0.0, help="weight of the loss")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--also", type=Path, help="a set of other people, who are scored too")
     options = parser.parse_args()
+    if options.noise_px:
+        options.flow = spoiled_flow(options.flow, options.noise_px, options.out)
     rows = read_json(options.results) if options.results.exists() else []
     for seed in options.seeds:
         for check in options.checks:
@@ -90,16 +118,21 @@ def describe(options: argparse.Namespace, check: str, seed: int) -> dict[str, ob
     if options.weights:
         first = options.data / (EVERY_FRAME_FILE if check == "every" else LABELLED_FILE)
         about |= {"weights_sha256": file_sha256(options.weights).hex()}
-        about |= {"initial_share": fit_settings(options, first, options.out, seed).stages[0].initial_share}
-    if check not in ("none", "every"):
+        about |= {"initial_share": fit_settings(options, first, check, seed).stages[0].initial_share}
+    if check not in NOT_CARRIED:
         about |= {"reach": options.reach, "stride": options.stride, "longest_hop": options.longest_hop}
-    if check in ("offset", "colours"):
         about |= {"threshold_px": options.threshold_px}
+    if check == "colours":
+        about |= {"colour_limit": options.colour_limit}
     if check in ("learned", "agreed"):
         about |= {"least_probability": options.least_probability}
     if check == "agreed":
         about |= {"agree_cm": options.agree_cm}
-    return about
+    if options.equivariance:
+        about |= {"equivariance": options.equivariance}
+    if options.labelled and check != "every":
+        about |= {"labelled": options.labelled}
+    return about | ({"set": options.set} if options.set else {})
 
 
 def steps_of(options: argparse.Namespace) -> int:
@@ -107,21 +140,23 @@ def steps_of(options: argparse.Namespace) -> int:
     return options.steps or (500 if options.weights else 1200)
 
 
-def fit_settings(options: argparse.Namespace, labels: Path, out: Path, seed: int) -> TrainConfig:
+def fit_settings(options: argparse.Namespace, labels: Path, check: str, seed: int) -> TrainConfig:
     """What `slimdp fit` trains with on a file of labels."""
-    overrides = (f"stages.0.steps={steps_of(options)}", f"seed={seed}")
-    return FitPlan(labels, (), out, FitSettings(overrides=overrides), options.weights).train_config()
+    overrides = [f"stages.0.steps={steps_of(options)}", f"seed={seed}", *options.set]
+    if check == "warps":
+        overrides.append(WARPS)
+    if options.equivariance:
+        motion = f"kind: flow, flow: {options.flow}, frame_offsets: {EQUIVARIANCE_OFFSETS}"
+        overrides.append(f"stages.0.motion={{{motion}}}")
+        overrides.append(f"loss.equivariance={{weight: {options.equivariance:g}, stop: first}}")
+    settings = FitSettings(overrides=tuple(overrides))
+    return FitPlan(labels, (), options.out, settings, options.weights).train_config()
 
 
 def run_folder(options: argparse.Namespace, check: str, seed: int) -> Path:
     """Where a row is made; its name tells it from others."""
-    begins = "weights" if options.weights else "scratch"
-    words = [begins, options.flow.stem, check, str(options.reach), str(seed)]
-    if check in ("learned", "agreed"):
-        words.append(f"{options.least_probability:g}")
-    if check == "agreed":
-        words.append(f"{options.agree_cm:g}")
-    return Path(options.out / "_".join(words))
+    told = json.dumps(describe(options, check, seed), sort_keys=True)
+    return Path(options.out / f"{check}_{seed}_{hashlib.sha256(told.encode()).hexdigest()[:12]}")
 
 
 def measure(options: argparse.Namespace, check: str, seed: int) -> dict[str, object]:
@@ -130,32 +165,107 @@ def measure(options: argparse.Namespace, check: str, seed: int) -> dict[str, obj
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     labels, kept = carried_labels(options, check, seed)
-    checkpoint = train(options, out, labels, seed)
-    every = ["--annotations", str(options.data / EVERY_FRAME_FILE)]
-    predictions = predict(options, checkpoint, options.data / EVERY_FRAME_FILE, out / "predictions.h5")
-    run(["evaluate", "--predictions", str(predictions), *every, "--out", str(out / "scores.json")])
-    points = read_json(out / "scores.json")["points"]["localization"]
-    scores = {f"{cm}cm": round(points[f"{cm}cm"], 2) for cm in (5, 10, 20)}
+    checkpoint = train(options, out, labels, check, seed)
+    people = read_annotations(options.data / EVERY_FRAME_FILE, options.data).people
+    errors = predicted_errors(options.data, checkpoint, out / "predictions.h5")
+    unseen = far_from_labels(people, read_annotations(labelled_file(options), options.data).people, UNSEEN_M)
+    row = {**kept, "scores": shares(errors)}
+    if check != "every":
+        row |= {"unseen points": round(100 * float(unseen.mean()), 1)}
+        row |= {"unseen": shares(errors[unseen]), "seen": shares(errors[~unseen])}
+    if options.also:
+        row |= {"other people": shares(predicted_errors(options.also, checkpoint, out / "other_people.h5"))}
     return {
-        **kept, "scores": scores, "seconds": round(time.monotonic() - started),
+        **row, "seconds": round(time.monotonic() - started),
         "machine": describe_machine(), "commit": current_commit(),
     }  # fmt: skip
+
+
+def shares(errors: np.ndarray) -> dict[str, float]:
+    """Points (N,) metres within 5, 10 and 20 cm, %."""
+    return {f"{cm}cm": round(100 * float((errors <= cm / 100).mean()), 2) for cm in (5, 10, 20)}
+
+
+def predicted_errors(data: Path, checkpoint: Path, predictions: Path) -> np.ndarray:
+    """Metres (N,) along the body, localization only, of every point of every frame of a set."""
+    predict(data, checkpoint, data / EVERY_FRAME_FILE, predictions)
+    people = read_annotations(data / EVERY_FRAME_FILE, data).people
+    with PredictionFile(predictions) as saved:
+        return point_errors(saved, people, load_surface("open")).localization_m
+
+
+def far_from_labels(
+    people: Sequence[PersonAnnotation], labelled: Sequence[PersonAnnotation], far_m: float
+) -> np.ndarray:
+    """Points (N,) bool of people whose place on the body is further from all labels of their clip."""
+    surface = load_surface("open")
+    vertices = [surface.nearest_vertex(person.part, person.uv) for person in (*people, *labelled)]
+    of_clip: dict[str | None, list[np.ndarray]] = defaultdict(list)
+    for person, known in zip(labelled, vertices[len(people) :], strict=True):
+        of_clip[person.image.video].append(known)
+    far = []
+    for person, own in zip(people, vertices, strict=False):
+        distance_m = surface.vertex_distance(own[:, None], np.concatenate(of_clip[person.image.video]))
+        far.append(distance_m.min(axis=1) > far_m)
+    return np.concatenate(far)
+
+
+def labelled_file(options: argparse.Namespace) -> Path:
+    """The labels of the labelled frames: the set's, or of the frames that --labelled names."""
+    if not options.labelled:
+        return Path(options.data / LABELLED_FILE)
+    out = Path(options.out / f"labelled_{'_'.join(map(str, options.labelled))}.json")
+    if not out.exists():
+        labels = read_annotations(options.data / EVERY_FRAME_FILE, options.data, read_masks=True)
+        people = [person for person in labels.people if person.image.frame in options.labelled]
+        found = {person.image.frame for person in people}
+        if missing := sorted(set(options.labelled) - found):
+            raise SystemExit(f"{options.data}: nobody is labelled in frames {missing} of its clips")
+        write_annotations(out, labels.images, people)
+    return out
+
+
+def spoiled_flow(flow: Path, noise_px: float, out: Path) -> Path:
+    """A store with smooth noise of so many px in every field, each of its own."""
+    spoiled = out / f"{flow.stem}_noise_{noise_px:g}px.h5"
+    if spoiled.exists():
+        return spoiled
+    out.mkdir(parents=True, exist_ok=True)
+    made = spoiled.with_suffix(".part")
+    rng = np.random.default_rng(0)
+    with FlowStore(flow) as store, FlowWriter(made) as writer:
+        for video in store.videos():
+            record = store.record(video)
+            steps = store.steps(video)
+            settings = json.loads(record.settings) | {"noise_px": noise_px}
+            writer.add_video(replace(record, settings=json.dumps(settings)), steps)
+            for step in steps:
+                for frame in np.flatnonzero(store.finished(video, step)).tolist():
+                    clean = store.read(video, frame, step).displacement
+                    noise = rng.normal(size=clean.shape).astype(np.float32)
+                    smooth = np.stack([cv2.GaussianBlur(each, (0, 0), NOISE_BLUR_PX) for each in noise])
+                    writer.write(video, frame, step, clean + noise_px / smooth.std() * smooth)
+    made.replace(spoiled)
+    return spoiled
 
 
 def carried_labels(
     options: argparse.Namespace, check: str, seed: int
 ) -> tuple[list[Path], dict[str, int | float]]:
     """The annotation files to learn from, and how many labels were carried and kept."""
-    labelled, out = options.data / LABELLED_FILE, run_folder(options, check, seed)
-    if check == "none":
-        return [labelled], {}
+    labelled, out = labelled_file(options), run_folder(options, check, seed)
     if check == "every":
         return [options.data / EVERY_FRAME_FILE], {}
+    if check == "shown":
+        shown = out / "shown.json"
+        return [labelled, shown], keep_shown(options.data, labelled, shown)
+    if check in NOT_CARRIED:
+        return [labelled], {}
     carried = out / "propagated.json"
     if check == "agreed":
         before, first = run_folder(options, "learned", seed), carried_labels(options, "learned", seed)[0]
-        checkpoint = train(options, before, first, seed)
-        predictions = predict(options, checkpoint, first[1], before / "carried.h5")
+        checkpoint = train(options, before, first, "learned", seed)
+        predictions = predict(options.data, checkpoint, first[1], before / "carried.h5")
         if not carried.exists():
             keep_agreed(options.data, first[1], predictions, options.agree_cm, carried)
     elif not carried.exists():
@@ -183,6 +293,18 @@ def count_carried(data: Path, carried: Path) -> dict[str, int | float]:
     return found
 
 
+def keep_shown(data: Path, labelled: Path, out: Path) -> dict[str, int | float]:
+    """Write what labels of every frame lie at a place that a label of their clip has, and count them."""
+    labels = read_annotations(data / EVERY_FRAME_FILE, data, read_masks=True)
+    first = read_annotations(labelled, data).people
+    near = ~far_from_labels(labels.people, first, RIGHT_M)
+    ends = np.cumsum([len(person.part) for person in labels.people])
+    of_each = np.split(near, ends[:-1])
+    people = [with_points(person, some) for person, some in zip(labels.people, of_each, strict=True)]
+    write_annotations(out, labels.images, people)
+    return {"kept": int(near.sum())}
+
+
 def keep_right(data: Path, carried: Path) -> None:
     """Leave in a file what is right, at full weight."""
     surface, labels = load_surface("open"), read_annotations(carried, data, read_masks=True)
@@ -207,7 +329,11 @@ def keep_agreed(data: Path, carried: Path, predictions: Path, agree_cm: float, o
 
 def with_labels(person: PersonAnnotation, chosen: np.ndarray) -> PersonAnnotation:
     """A person with some of its carried labels, (N,) bool, and all others."""
-    stays = chosen | (person.source != LabelSource.PROPAGATED)
+    return with_points(person, chosen | (person.source != LabelSource.PROPAGATED))
+
+
+def with_points(person: PersonAnnotation, stays: np.ndarray) -> PersonAnnotation:
+    """A person with some of its labels, (N,) bool."""
     names = ["points", "part", "uv", "source", "step"]
     names += [] if person.confidence is None else ["confidence"]
     return replace(person, **{name: getattr(person, name)[stays] for name in names})
@@ -223,9 +349,9 @@ def error_m(data: Path, person: PersonAnnotation, surface: Surface) -> np.ndarra
     return surface.distance_between(person.part, person.uv, *shown)
 
 
-def train(options: argparse.Namespace, out: Path, labels: list[Path], seed: int) -> Path:
+def train(options: argparse.Namespace, out: Path, labels: list[Path], check: str, seed: int) -> Path:
     """Train as `slimdp fit` does, on these files alike; goes on where it was. Returns the checkpoint."""
-    config = fit_settings(options, labels[0], out, seed)
+    config = fit_settings(options, labels[0], check, seed)
     sources = tuple(DataSource(annotations=str(file), images=str(options.data)) for file in labels)
     config = config.replace(stages=(config.stages[0].replace(data=sources),))
     write_text(out / "settings.yaml", dump_yaml(config_to_dict(config)))
@@ -234,11 +360,11 @@ def train(options: argparse.Namespace, out: Path, labels: list[Path], seed: int)
     return out / "train" / f"stage_{config.stages[0].name}.pt"
 
 
-def predict(options: argparse.Namespace, checkpoint: Path, annotations: Path, out: Path) -> Path:
-    """Predict the people of a file, once."""
+def predict(data: Path, checkpoint: Path, annotations: Path, out: Path) -> Path:
+    """Predict the people of a file of a set, once."""
     if not out.exists():
         words = ["predict", str(checkpoint), "--annotations", str(annotations)]
-        run([*words, "--images", str(options.data), "--out", str(out)])
+        run([*words, "--images", str(data), "--out", str(out)])
     return out
 
 
