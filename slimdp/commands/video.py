@@ -176,7 +176,7 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     log_line(said)
     tracker = _tracker(options, detector)
     if options.anchors is not None:
-        anchors = read_anchors(options.anchors, source.info.name, options.anchors_of)
+        anchors = read_anchors(options.anchors, source.info, options.anchors_of)
         detector, tracker = AnchoredDetector(detector, anchors), AnchoredTracker(tracker, anchors)
         log_line(f"boxes in {len(anchors)} frames are those of {options.anchors}")
     model, config = load_model(weights)

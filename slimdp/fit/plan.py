@@ -21,7 +21,7 @@ from slimdp.config import (
 )
 from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import LABELS
-from slimdp.inference.anchors import boxes_of
+from slimdp.inference.anchors import people_of
 from slimdp.inference.writers.people import PEOPLE, PREDICTIONS, PeopleFolder
 from slimdp.settings_file import apply_override
 from slimdp.shipped import shipped_folder
@@ -357,7 +357,7 @@ class FitPlan:
         words: tuple[str, ...] = ("video", str(video.path), "--out", str(out), "--weights", str(checkpoint))
         words += ("--detector", self.settings.detector)
         labelled = read_annotations(self.labelled, self.data, check_images=False).people
-        if boxes_of(labelled, video.name):
+        if people_of(labelled, video.name):
             drawn = self.propagated if self.reach else self.labelled
             words += ("--anchors", str(drawn), "--anchors-of", video.name)
         return (*words, *self._imports, "--device", self.settings.device)

@@ -4,7 +4,8 @@ A box goes along the median flow of its middle, so that it is known in frames th
 a detection is matched to the box that it overlaps most (the assignment of least cost, Kuhn, 1955), or to the
 person whom it names. A person
 whom the detector misses goes on along the flow, then in the direction taken so far, and keeps the number for
-some frames. Boxes that are unsure continue a track and begin none (ByteTrack; Zhang et al., 2022).
+some frames. Boxes that are unsure continue a track and begin none (ByteTrack; Zhang et al., 2022). Boxes that
+somebody gave (`Boxes.given`) stand as they are, each of a person of its own.
 """
 
 from __future__ import annotations
@@ -153,13 +154,13 @@ class FlowTracker:
         kept = []
         for row, track in enumerate(tracks):
             if row in matched:
-                box, score = found.xywh[matched[row]], float(found.score[matched[row]])
-                kept.append(self._continued(track, box, score))
+                kept.append(self._continued(track, found, matched[row]))
             elif (missed := max(track.missed, 1)) <= self._settings.memory:
                 kept.append(replace(track, missed=missed))
         for column in sorted(set(range(len(found))) - set(matched.values())):
             is_known = bool(len(tracks)) and overlap[:, column].max() > _SAME_PERSON
-            if found.track is None and (is_known or found.score[column] < self._settings.start):
+            begins = found.score[column] >= self._settings.start and not is_known
+            if found.track is None and not (begins or found.stands[column]):
                 continue
             number = self._next if found.track is None else int(found.track[column])
             box = tuple(float(side) for side in found.xywh[column])
@@ -178,14 +179,13 @@ class FlowTracker:
             if overlap[row, column] >= self._settings.overlap
         }
 
-    def _continued(self, track: _Track, found: np.ndarray, score: float) -> _Track:
-        gain = 1.0 if track.missed else self._settings.gain
-        box = np.array(track.box)
+    def _continued(self, track: _Track, found: Boxes, column: int) -> _Track:
+        gain = 1.0 if track.missed or found.stands[column] else self._settings.gain
         # Edges, not the corner and the size: a detection that is cut at one side moves that side alone.
-        edges, wanted = box_edges(box), box_edges(found)
+        edges, wanted = box_edges(np.array(track.box)), box_edges(found.xywh[column])
         edges = edges + gain * (wanted - edges)
-        box = np.concatenate([edges[:2], edges[2:] - edges[:2]])
-        return replace(track, box=tuple(float(number) for number in box), score=score, missed=0)
+        box = tuple(float(number) for number in [*edges[:2], *(edges[2:] - edges[:2])])
+        return replace(track, box=box, score=float(found.score[column]), missed=0)
 
 
 def usual_every(detector: Detector) -> int:

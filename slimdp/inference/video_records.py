@@ -55,9 +55,17 @@ class Boxes:
     xywh: np.ndarray  # (N, 4) float64 x, y, width, height, image px, inside of the frame
     score: np.ndarray  # (N,) float64 in 0..1
     track: np.ndarray | None = None  # (N,) int64, who they are, 1, 2, ..., where the detector knows
+    given: np.ndarray | None = (
+        None  # (N,) bool: a person drew it or named the file, and it stands; None: none
+    )
 
     def __len__(self) -> int:
         return len(self.score)
+
+    @property
+    def stands(self) -> np.ndarray:
+        """Which boxes stand as they are, (N,) bool."""
+        return np.zeros(len(self), bool) if self.given is None else self.given
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from slimdp.data import AnnotationError, write_annotations
-from slimdp.inference.anchors import AnchoredDetector, AnchoredTracker, read_anchors
+from slimdp.inference import anchors as drawn_boxes
+from slimdp.inference.anchors import AnchoredDetector, AnchoredTracker, boxes_of, read_anchors
 from slimdp.inference.detectors import FollowDetector
 from slimdp.inference.outline_tracking import OutlineTracker
 from slimdp.inference.tracking import FlowTracker, TrackSettings
-from slimdp.inference.video_records import Boxes, VideoFrame
-from slimdp.structures import ImageRecord, PersonAnnotation
+from slimdp.inference.video_records import Boxes, VideoFrame, VideoInfo
+from slimdp.structures import BoxSource, ImageRecord, PersonAnnotation
 
 NONE = np.zeros(0, np.int64)
 
@@ -38,6 +39,15 @@ def labels(folder: Path, *frames: tuple[str, int, float]) -> Path:
     return folder / "labels.json"
 
 
+def video(name: str, frames: int = 100) -> VideoInfo:
+    return VideoInfo(Path(f"{name}.mp4"), name, 200, 100, frames, Fraction(25))
+
+
+def given(xywh: list[list[float]]) -> Boxes:
+    """Boxes that somebody drew."""
+    return Boxes(np.array(xywh), np.ones(len(xywh)), given=np.ones(len(xywh), bool))
+
+
 class Finds:
     """A detector that says the same of every frame."""
 
@@ -57,31 +67,81 @@ class Finds:
 def test_boxes_are_those_of_the_video_and_of_its_stretches(tmp_path: Path) -> None:
     frames = [("walk_000003", 4, 5.0), ("walk_000020", 22, 6.0), ("walker", 4, 7.0), ("run_000001", 4, 8.0)]
     file = labels(tmp_path, *frames)
-    anchors = read_anchors(file, "walk")
-    assert {frame: boxes.tolist() for frame, boxes in anchors.items()} == {
+    anchors = read_anchors(file, video("walk"))
+    assert {frame: boxes.xywh.tolist() for frame, boxes in anchors.items()} == {
         4: [[5, 10, 20, 40]],
         22: [[6, 10, 20, 40]],
     }
-    assert list(read_anchors(file, "out", known_as="run")) == [4]
+    assert list(read_anchors(file, video("out"), known_as="run")) == [4]
     with pytest.raises(AnnotationError, match=r"video 'ride'; its videos: run_000001, walk_000003"):
-        read_anchors(file, "ride")
+        read_anchors(file, video("ride"))
 
 
 def test_of_a_file_of_one_video_any_name_will_do(tmp_path: Path) -> None:
     file = labels(tmp_path, ("train_00000", 9, 5.0))
-    assert list(read_anchors(file, "walk")) == [9]
+    assert list(read_anchors(file, video("walk"))) == [9]
     with pytest.raises(AnnotationError, match="video 'walk'"):
-        read_anchors(file, "walk", known_as="walk")
+        read_anchors(file, video("walk"), known_as="walk")
+
+
+def test_a_stretch_of_another_video_is_not_of_this_one(tmp_path: Path) -> None:
+    frames = [("walk", 4, 5.0), ("walk_000120", 2, 6.0), ("run_000120", 2, 7.0), ("run_000120", 121, 8.0)]
+    file = labels(tmp_path, *frames)
+    assert list(read_anchors(file, video("walk"))) == [4]
+    assert list(read_anchors(file, video("walk_000120"))) == [2]
+    assert list(read_anchors(file, video("run", frames=130))) == [121], (
+        "a stretch has no frame before it begins"
+    )
+
+
+def test_boxes_of_another_size_or_of_frames_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(drawn_boxes, "log_line", said.append)
+    file = labels(tmp_path, ("walk", 4, 5.0), ("walk", 60, 6.0))
+    with pytest.raises(
+        AnnotationError, match=r"200 x 100 px, but the frames of walk\.mp4 are of 100 x 50 px"
+    ):
+        read_anchors(file, replace(video("walk"), width=100, height=50))
+    with pytest.raises(AnnotationError, match=r"2 of 2 frames with boxes, 4 the first, are not in walk\.mp4"):
+        read_anchors(file, video("walk", frames=4))
+    assert list(read_anchors(file, video("walk", frames=0))) == [4, 60], "a file may not say how many it has"
+    assert not said
+    assert list(read_anchors(file, video("walk", frames=60))) == [4]
+    assert "1 of 2 frames with boxes, 60 the first, are not in walk.mp4" in said[0]
+
+
+def test_boxes_that_labels_were_carried_to_were_not_drawn(tmp_path: Path) -> None:
+    image = ImageRecord(1, tmp_path / "4.jpg", "walk/000004.jpg", 200, 100, "walk", 4)
+    drawn, found, carried = (person(identity, image, 10.0 * identity) for identity in (1, 2, 3))
+    found = replace(found, box_source=BoxSource.TRACKED)
+    one = {"points": np.zeros((1, 2)), "part": np.ones(1, np.int64), "uv": np.zeros((1, 2), np.float32)}
+    carried = replace(carried, **one, source=np.ones(1, np.int64), step=np.array([3]))
+    assert boxes_of([drawn, found, carried])[4].stands.tolist() == [True, False, False]
+
+
+def test_two_drawn_people_who_overlap_are_two_and_their_boxes_stand() -> None:
+    """A detector's second box there would be the same person's, and the first would be a mean."""
+    anchors = {4: given([[47.0, 10, 20, 42], [51, 10, 20, 42]])}
+    tracker = AnchoredTracker(FlowTracker(TrackSettings(every=4)), anchors)
+    detector = AnchoredDetector(Finds(44), anchors)
+    image = np.random.default_rng(0).integers(0, 255, (100, 200, 3)).astype(np.uint8)
+    for index in range(5):
+        frame = VideoFrame(index, Fraction(index, 25), image)
+        found = detector.detect(image, index) if tracker.due(frame) else None
+        people = tracker.update(frame, found)
+    assert [each.box.tolist() for each in people] == anchors[4].xywh.tolist()
 
 
 def test_drawn_boxes_stand_and_others_come_beside_them() -> None:
     image = np.zeros((100, 200, 3), np.uint8)
-    detector = AnchoredDetector(Finds(50, 120), {7: np.array([[55.0, 10, 20, 40]])})
+    detector = AnchoredDetector(Finds(50, 120), {7: given([[55.0, 10, 20, 40]])})
     found = detector.detect(image, 7)
     assert found is not None
     assert (found.xywh[:, 0].tolist(), found.score.tolist()) == ([55, 120], [1, 0.7])
     assert detector.detect(image, 8) is detector.detect(image, 6)
-    assert detector.settings()["anchors"] == [[7, [[55.0, 10.0, 20.0, 40.0]]]]
+    assert detector.settings()["anchors"] == [[7, [[55.0, 10.0, 20.0, 40.0]], [True]]]
 
 
 class Names(Finds):
@@ -98,19 +158,20 @@ class Names(Finds):
 
 
 def test_drawn_boxes_correct_people_who_have_names_and_bring_nobody() -> None:
-    image, anchors = np.zeros((100, 200, 3), np.uint8), np.array([[160.0, 10, 20, 40], [55, 10, 20, 40]])
+    image, anchors = np.zeros((100, 200, 3), np.uint8), given([[160.0, 10, 20, 40], [55, 10, 20, 40]])
     detector = AnchoredDetector(Names((7, 50), (4, 57), (2, 120)), {3: anchors, 6: anchors})
     found = detector.detect(image, 6)
     assert found is not None
     assert found.track is not None
     assert found.track.tolist() == [7, 4, 2]
+    assert found.stands.tolist() == [False, True, False]
     assert (found.xywh[:, 0].tolist(), found.score.tolist()) == ([50, 55, 120], [0.7, 1, 0.7])
     assert detector.detect(image, 3) is None
 
 
 def test_whom_nobody_names_takes_no_number_of_somebody_else() -> None:
     """A drawn person would be the tracker's number 2, and the file's person 2 the same one from then on."""
-    anchors = {2: np.array([[55.0, 10, 20, 40], [150, 10, 20, 40]]), 3: np.array([[150.0, 10, 20, 40]])}
+    anchors = {2: given([[55.0, 10, 20, 40], [150, 10, 20, 40]]), 3: given([[150.0, 10, 20, 40]])}
     tracker = AnchoredTracker(FlowTracker(TrackSettings(every=1)), anchors)
     image = np.random.default_rng(0).integers(0, 255, (100, 200, 3)).astype(np.uint8)
     shown = []
@@ -124,7 +185,7 @@ def test_whom_nobody_names_takes_no_number_of_somebody_else() -> None:
 
 
 def test_a_frame_with_drawn_boxes_is_looked_at() -> None:
-    anchors = {5: np.array([[55.0, 10, 20, 40]])}
+    anchors = {5: given([[55.0, 10, 20, 40]])}
     tracker = AnchoredTracker(FlowTracker(TrackSettings(every=4)), anchors)
     detector = AnchoredDetector(Finds(), anchors)
     image = np.random.default_rng(0).integers(0, 255, (100, 200, 3)).astype(np.uint8)
@@ -140,7 +201,7 @@ def test_a_frame_with_drawn_boxes_is_looked_at() -> None:
 
 
 def test_whom_an_outline_follows_begins_anew_in_the_nearest_drawn_box() -> None:
-    anchors = {2: np.array([[150.0, 10, 20, 40], [30, 10, 20, 40]])}
+    anchors = {2: given([[150.0, 10, 20, 40], [30, 10, 20, 40]])}
     tracker = AnchoredTracker(OutlineTracker(), anchors)
     detector = AnchoredDetector(FollowDetector((20, 10, 20, 40)), anchors)
     image = np.zeros((100, 200, 3), np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from slimdp.geometry import box_overlaps
+from slimdp.inference.detectors import FollowDetector
 from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video_records import Boxes, TrackedPerson, VideoFrame
 
@@ -151,3 +152,22 @@ def test_who_a_box_names_is_who_it_is() -> None:
     assert [(person.track, round(person.box[0], -2)) for person in second] == [(4, 100), (9, 100)]
     third = step(tracker, frame(2, 40, 200), named((40, 200, 42), 4, 9, 2))
     assert [person.track for person in third] == [2, 4, 9]
+
+
+def test_boxes_of_a_file_stand_each_of_a_person_of_its_own() -> None:
+    tracker = FlowTracker(TrackSettings(every=1))
+    image = frame(0, 40, 50)
+    for index, lefts in enumerate([(40, 50), (42, 52), (48, 52)]):
+        found = replace(boxes(*lefts), given=np.ones(2, bool))
+        people = step(tracker, replace(image, index=index), found)
+        assert [(each.track, each.box[0]) for each in people] == [(1, lefts[0]), (2, lefts[1])]
+
+
+def test_whom_a_detector_shows_once_is_followed_by_the_flow() -> None:
+    """It says nothing of the frames after the first one, and not that nobody is there."""
+    tracker, detector = FlowTracker(TrackSettings(every=4)), FollowDetector((40, 40, 40, 80))
+    for index in range(40):
+        now = frame(index, 40 + 2 * index)
+        found = detector.detect(now.image, index) if tracker.due(now) else None
+        (person,) = tracker.update(now, found)
+    np.testing.assert_allclose(person.box, [118, 40, 40, 80], atol=6)

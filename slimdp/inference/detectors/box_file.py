@@ -88,7 +88,9 @@ class BoxFileDetector:
         far = np.clip(boxes[:, :2] + boxes[:, 2:], 0, [width, height])
         kept = (far - near >= 1).all(axis=1)
         track = None if self._tracks is None else self._tracks[index][kept]
-        return Boxes(np.concatenate([near, far - near], axis=1)[kept], np.ones(int(kept.sum())), track)
+        count = int(kept.sum())
+        xywh = np.concatenate([near, far - near], axis=1)[kept]
+        return Boxes(xywh, np.ones(count), track, np.ones(count, bool))
 
 
 def _checked_tracks(path: Path, tracks: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from slimdp.inference.detectors.detector import DetectorError, DetectorRequest, no_boxes
+from slimdp.inference.detectors.detector import DetectorError, DetectorRequest
 from slimdp.inference.video_records import Boxes
 
 
@@ -55,10 +55,10 @@ class FollowDetector:
         )
         return f"nobody: one person is followed by the network's own outline, from {begins}"
 
-    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
-        """The given box, within the image, in frame 0; nobody in others."""
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes | None:
+        """The given box, within the image, in frame 0; None in others, of which it knows nothing."""
         if index:
-            return no_boxes()
+            return None
         height, width = image.shape[:2]
         if self.box is None:
             return Boxes(np.array([[0.0, 0, width, height]]), np.ones(1))

@@ -71,7 +71,7 @@ def test_follow_gives_its_box_once() -> None:
     detector, said = make_detector("follow:10,20,30,100")
     assert "10,20,30,100" in said
     np.testing.assert_array_equal(detector.detect(IMAGE).xywh, [[10, 20, 30, 28]])  # cut at the frame's end
-    assert len(detector.detect(IMAGE, 1)) == 0
+    assert detector.detect(IMAGE, 1) is None, "it knows nothing of others"
     np.testing.assert_array_equal(make_detector("follow")[0].detect(IMAGE).xywh, [[0, 0, 64, 48]])
     for words, message in (
         ("follow:1,2,3", "wanted follow:x,y,width,height"),
