@@ -35,6 +35,8 @@ from slimdp.structures import DensePoseMaps
 from slimdp.surface.layout import PartLayout
 
 _PIECES, _SETTINGS, _DONE, _PIECE, _MAPS = ".pieces", "settings.json", "video.json", "piece.json", "maps.npz"
+#: Where a video and weights lay, by what is compared of them: they may move, or be named in another way.
+_PLACES = {"video_content": "video", "weights_sha256": "weights"}
 #: What settings call the network's error bars.
 BARS = "error_bars"
 _HEADS = ("fine_segm", "u", "v", "coarse_segm")
@@ -163,6 +165,8 @@ class OutputFolder:
             if file.is_file():
                 before = read_json(file, "record of outputs")
                 for key, value in self._settings.items():
+                    if key in _PLACES.values():
+                        continue
                     if key in ("write", BARS) and file.name == _DONE:
                         continue  # others are made from what is there, which holds no bars
                     self.require_same(before, key, value)
@@ -170,6 +174,11 @@ class OutputFolder:
     def require_same(self, before: Mapping[str, Any], key: str, value: Any) -> None:
         """Raise OutputFolderError unless the record of a run says the same of something."""
         if before.get(key) != value:
+            if (place := _PLACES.get(key)) is not None:
+                raise OutputFolderError(
+                    f"{self.path} is of another run: {place} was {before.get(place)}, and "
+                    f"{self._settings[place]} has other content now; choose another --out, or remove it"
+                )
             raise OutputFolderError(
                 f"{self.path} is of another run: {key} was {json.dumps(before.get(key))}, and is "
                 f"{json.dumps(value)} now; choose another --out, or remove it"

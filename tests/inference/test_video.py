@@ -118,7 +118,7 @@ def pipeline(
     return make
 
 
-ORIGIN = {"video": "walk", "weights": "random"}
+ORIGIN = {"video": "walk", "video_content": [1], "weights": "random.pt", "weights_sha256": "12ab"}
 
 
 def test_every_frame_comes_out_once_with_the_same_people(pipeline: Callable[..., VideoPipeline]) -> None:
@@ -194,8 +194,14 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
         write_video(pipeline(frames=4), [RawWriter()], out, ORIGIN)
     with pytest.raises(OutputFolderError, match=r"of another run: tracker was .*every.*choose another --out"):
         write_video(pipeline(every=2, frames=3), [RawWriter()], out, ORIGIN)
-    with pytest.raises(OutputFolderError, match='weights was "random", and is "trained" now'):
-        write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights": "trained"})
+    with pytest.raises(OutputFolderError, match=r"weights was random\.pt, and new\.pt has other content"):
+        write_video(
+            pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights": "new.pt", "weights_sha256": "34cd"}
+        )
+    with pytest.raises(OutputFolderError, match=r"video was walk, and walk has other content"):
+        write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "video_content": [2]})
+    moved = {**ORIGIN, "video": "elsewhere/walk", "weights": "../random.pt"}
+    assert write_video(pipeline(frames=3), [RawWriter()], out, moved) == [written]
     assert json.loads((out / "video.json").read_text())["outputs"] == ["raw"]
 
 
@@ -364,7 +370,7 @@ def test_a_run_that_made_nothing_binds_no_other(
         write_video(pipeline(TwoWalkers(fails_at=0)), [RawWriter()], out, ORIGIN)
     assert not out.exists()
     (out / ".pieces").mkdir(parents=True)  # killed before its first piece
-    (out / ".pieces" / "settings.json").write_text('{"weights": "others"}')
+    (out / ".pieces" / "settings.json").write_text('{"weights_sha256": "others"}')
     assert write_video(pipeline(frames=3), [RawWriter()], out, ORIGIN) == [out / "raw"]
 
 

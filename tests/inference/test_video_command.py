@@ -64,6 +64,7 @@ def test_a_folder_becomes_a_video(
     record = json.loads((out / "video.json").read_text())
     assert (record["frames"], record["outputs"]) == (5, ["overlay.mp4"])
     assert run(folder, "--out", out, *options) == 0  # all of it is there
+    assert run(folder / ".." / folder.name, "--out", out, *options) == 0, "by another name"
     assert run(folder, "--out", out, *options, "--preset", "ultrafast") == 2
     assert "preset was null" in capsys.readouterr().err
     assert run(folder, "--out", out, *options, "--smooth", "none") == 2
