@@ -127,14 +127,16 @@ def _names(path: Path) -> list[str]:
 _LOG = logging.getLogger(__name__)
 _NUMBER = re.compile(r"\d+")
 _FILES_A_TASK = 16
+#: Bytes at either end of a video file that it is known by.
+_END = 2**20
 
 
-def frame_files(folder: Path, least: int = 2) -> list[Path]:
+def frame_files(folder: Path, least: int = 2, speaks: bool = True) -> list[Path]:
     """The images of a folder in the order of their numbers; hidden files and other suffixes are no frames.
 
-    The log tells of numbers that jump, and of images named in several ways: they may be meant. Raises
-    FlowCacheError for fewer than `least` images, two of one name but for the suffix, a name that is no UTF-8,
-    or what is no file.
+    Where it `speaks`, the log tells of numbers that jump, and of images named in several ways: they may be
+    meant. Raises FlowCacheError for fewer than `least` images, two of one name but for the suffix, a name
+    that is no UTF-8, or what is no file.
     """
     files = list(_image_files(folder))
     if len(files) < least:
@@ -145,8 +147,32 @@ def frame_files(folder: Path, least: int = 2) -> list[Path]:
         if first.stem == second.stem:
             both = f"{first.name} and {second.name}"
             raise FlowCacheError(f"{folder} holds both {both}; keep the frames of a video alone in a folder")
-    _say_what_is_odd(folder, [file.name for file in files])
+    if speaks:
+        _say_what_is_odd(folder, [file.name for file in files])
     return files
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of what tells a video from others: all bytes of pictures, the size and both ends of a file.
+
+    Pictures without compression keep their size whatever they show. A video file's index, at one of its ends,
+    changes with what it holds. Raises FlowCacheError where the video is missing or cannot be read.
+    """
+    if path.is_dir():
+        return hash_of_all(frame_files(path, least=1, speaks=False), hash_of_file)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return hash_of_all([path], hash_of_file)
+    _check_may_be_video(path)
+    try:
+        size = path.stat().st_size
+        digest = hashlib.sha256(f"{path.name} {size} ".encode())
+        with open(path, "rb") as content:
+            digest.update(content.read(_END))
+            content.seek(-min(size, _END), os.SEEK_END)
+            digest.update(content.read())
+    except OSError as error:
+        raise FlowCacheError(f"{path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def hash_of_all(files: list[Path], hash_of: Callable[[Path], bytes]) -> str:

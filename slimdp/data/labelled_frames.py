@@ -23,7 +23,7 @@ from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import did_you_mean, listed, quoted
-from flow_cache.video import VideoSource, frame_files
+from flow_cache.video import VideoSource, content_digest, frame_files
 from flow_cache.video_file import VideoFile
 from slimdp.data.annotation_file import AnnotationError, AnnotationSet, read_annotations
 from slimdp.data.frame_numbers import frame_number
@@ -82,10 +82,7 @@ def extract_labelled_frames(
     people = [person for person in annotations.people if person.image.id in images]
     about = {
         "labels": file_sha256(labels).hex(),
-        "videos": {
-            video.name: [str(video.path.resolve()), 0 if video.path.is_dir() else video.path.stat().st_size]
-            for video in videos
-        },
+        "videos": {video.name: [str(video.path.resolve()), content_digest(video.path)] for video in videos},
         "around": around,
         "first_frame": first_frame,
     }
@@ -94,7 +91,7 @@ def extract_labelled_frames(
             _write(folder, frames, people, around)
             write_json(folder / ABOUT, about)
     elif not (out / ABOUT).is_file() or read_json(out / ABOUT) != about:
-        other = "was made of other labels, videos or settings"
+        other = "was made of other labels, videos or settings, or by an older version"
         raise FileExistsError(f"{out} exists, and {other}; remove it, or choose another name")
     return read_annotations(out / LABELS, out)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.words import quoted
-from flow_cache.video import VideoSource
+from flow_cache.video import VideoSource, content_digest
 from slimdp.config import (
     LOSS,
     DataSource,
@@ -43,6 +43,8 @@ THRESHOLD_PX = 5.0
 #: Of the colours at labels and where they land (`slimdp.motion.ColourCheck`).
 COLOUR_LIMIT = 14.0
 STAGE = "fit"
+#: What the record of a run calls the digests of its videos.
+VIDEO_CONTENT = "video_content"
 #: Of the frames without labels, as many samples as of those with labels.
 TAUGHT_SHARE = 1.0
 #: Weights that know people need fewer and smaller steps than a network that begins from nothing.
@@ -163,6 +165,7 @@ class FitPlan:
         return {
             "labels": file_sha256(self.labels).hex(),
             "videos": {video.name: str(video.path.resolve()) for video in self.videos},
+            VIDEO_CONTENT: {video.name: content_digest(video.path) for video in self.videos},
             "weights": weights, "reach": self.settings.reach, "threshold_px": self.settings.threshold_px,
             "first_frame": self.settings.first_frame, "overrides": list(self.settings.overrides),
             "self_train": self.settings.self_train,

@@ -28,7 +28,7 @@ from slimdp.config import ConfigError, TrainConfig, config_to_dict
 from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import LABELS
 from slimdp.fit.page import score_labelled, write_fit_page
-from slimdp.fit.plan import KNOWS_PERCENT, REACH, FitPlan, FitSettings, FitStep
+from slimdp.fit.plan import KNOWS_PERCENT, REACH, VIDEO_CONTENT, FitPlan, FitSettings, FitStep
 from slimdp.inference.weights import NONE_SHIPPED, SHIPPED, find_weights
 from slimdp.settings_file import differences, dump_yaml
 
@@ -138,10 +138,16 @@ def _begin(plan: FitPlan) -> None:
     """Keep what the run is, or refuse to go on with another one."""
     file, about = plan.out / ABOUT, json.loads(json.dumps(plan.about()))
     # A run that stopped at its first command, as at labels that had to be mended, binds nobody.
-    if not file.exists() or not (plan.data.exists() or plan.probe.exists()):
+    if not file.exists() or not any(made.exists() for made in (plan.data, plan.probe, plan.training)):
         write_json(file, about)
         return
-    changed = list(differences(read_json(file), about))
+    before = read_json(file)
+    if VIDEO_CONTENT not in before:
+        raise ConfigError(
+            f"{plan.out} holds a run of an older version, which took no note of what its videos show; choose "
+            "another folder"
+        )
+    changed = list(differences(before, about))
     if changed:
         raise ConfigError(
             f"{plan.out} holds a run with other settings (there, now): {'; '.join(changed)}; go on with "

@@ -169,7 +169,7 @@ class _Passage:
 
 
 def video_origin(source: FrameSource, weights: Path) -> dict[str, Any]:
-    """What outputs are made of, as JSON: the video by size and ends, the weights by all their bytes."""
+    """What outputs are made of, as JSON: the video by its content, the weights by all their bytes."""
     return {
         "slimdp": __version__, "video": str(source.info.path), "video_content": source.fingerprint(),
         "weights": str(weights), "weights_sha256": file_sha256(weights).hex(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from flow_cache import FlowCacheError
 from flow_cache.images import IMAGE_SUFFIXES, UPRIGHT, content_of, decode_image, orientation_of
-from flow_cache.video import check_utf8, frame_files, one_size_command, video_name
+from flow_cache.video import check_utf8, content_digest, frame_files, one_size_command, video_name
 from flow_cache.video_file import VideoFile
 from slimdp.inference.video_records import VideoFrame, VideoInfo
 
@@ -20,8 +19,6 @@ _LOG = logging.getLogger(__name__)
 FOLDER_RATE = Fraction(25)
 #: Images a second, at most, and at most as many seconds from one to the next.
 _FASTEST = 10_000
-#: Bytes of a file's ends that are looked at to know it again.
-_END = 2**20
 
 
 @dataclass(frozen=True)
@@ -60,17 +57,8 @@ class FrameSource:
         return tuple(f"{index:06d}" for index in range(count))
 
     def fingerprint(self) -> str:
-        """SHA-256 of what tells the video from others without reading all of it: sizes, and a file's ends."""
-        digest = hashlib.sha256()
-        for file in self.files or (self.info.path,):
-            size = file.stat().st_size
-            digest.update(f"{file.name} {size} ".encode())
-            if not self.files:
-                with open(file, "rb") as content:
-                    digest.update(content.read(_END))
-                    content.seek(-min(size, _END), 2)
-                    digest.update(content.read())
-        return digest.hexdigest()
+        """What tells the video from others (`content_digest`)."""
+        return content_digest(self.info.path)
 
     def _read_images(self, start: int) -> Iterator[VideoFrame]:
         for index in range(start, len(self.files)):

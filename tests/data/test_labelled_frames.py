@@ -196,6 +196,34 @@ def test_the_same_call_changes_nothing_and_another_one_is_refused(
         extract_labelled_frames(labels, name_sources([film]), tmp_path / "out", around=2)
 
 
+def test_pictures_that_changed_are_refused(write_labels: Callable[..., Path], tmp_path: Path) -> None:
+    """BMP files keep their size, whatever they show."""
+    labels = write_labels(0, image={"file_name": "0.bmp"})
+    (tmp_path / "walk").mkdir()
+
+    def extract(shown: int) -> None:
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / "walk" / f"{number}.bmp"), frame_of(shown + number))
+        extract_labelled_frames(labels, name_sources([tmp_path / "walk"]), tmp_path / "out", around=1)
+
+    extract(0)
+    extract(0)
+    with pytest.raises(FileExistsError, match="was made of other labels, videos or settings"):
+        extract(1)
+
+
+def test_a_folder_of_an_older_version_is_refused(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It was known by the size of a video file alone."""
+    labels, about = write_labels(2), tmp_path / "out" / "about.json"
+    extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+    older = json.loads(about.read_text()) | {"videos": {"walk": [str(film), film.stat().st_size]}}
+    about.write_text(json.dumps(older))
+    with pytest.raises(FileExistsError, match="or by an older version; remove it"):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+
+
 def test_everybody_in_a_labelled_frame_comes_along_with_the_outline(
     film: Path, write_labels: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,6 +94,27 @@ def test_labels_can_be_mended_after_a_run_that_they_stopped(walk: Path, tmp_path
     run(walk, tmp_path, commands := Commands(tmp_path), weights="scratch", reach=6)
     assert commands.ran == ALL
     with pytest.raises(ConfigError, match="reach: 6, 3"):
+        run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
+
+
+def test_pictures_that_changed_are_another_run(walk: Path, tmp_path: Path) -> None:
+    """Even where the labelled frames were removed: what was learned from the old ones is still there."""
+    shutil.copytree(walk, tmp_path / "own")
+    run(tmp_path / "own", tmp_path / "run", Commands(tmp_path / "run"), weights="scratch", reach=3)
+    last = sorted((tmp_path / "own" / "walk").iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:-1] + b"\xd8")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"video_content\.walk: "):
+            run(tmp_path / "own", tmp_path / "run", Commands(tmp_path / "run"), weights="scratch", reach=3)
+        shutil.rmtree(tmp_path / "run" / "data", ignore_errors=True)
+
+
+def test_a_run_of_an_older_version_is_refused(walk: Path, tmp_path: Path) -> None:
+    run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
+    about = json.loads((tmp_path / "fit.json").read_text())
+    del about["video_content"]
+    (tmp_path / "fit.json").write_text(json.dumps(about))
+    with pytest.raises(ConfigError, match="a run of an older version, which took no note of what its videos"):
         run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
 
 

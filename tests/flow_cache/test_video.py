@@ -17,7 +17,7 @@ from PIL import Image
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.images import IMAGE_SUFFIXES, jpeg_is_complete
-from flow_cache.video import frame_files, hash_of_all, hash_of_file, open_video, read_image
+from flow_cache.video import content_digest, frame_files, hash_of_all, hash_of_file, open_video, read_image
 
 MakeFolder = Callable[..., Path]
 
@@ -330,6 +330,29 @@ def test_hashes_are_those_of_names_and_contents(tmp_path: Path) -> None:
     assert hash_of_all(files, hash_of_file) == digest.hexdigest()
     with pytest.raises(FlowCacheError, match=r"gone\.png cannot be read: No such file"):
         hash_of_file(tmp_path / "gone.png")
+
+
+def test_pictures_that_keep_their_size_are_known_by_all_they_show(tmp_path: Path) -> None:
+    image = np.zeros((900, 700, 3), np.uint8)  # with a middle beyond 1 MiB from both ends of the file
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.bmp"), image)
+    before, alone = content_digest(tmp_path), content_digest(tmp_path / "1.bmp")
+    assert content_digest(tmp_path) == before
+    size = (tmp_path / "1.bmp").stat().st_size
+    image[450, 350] = 255
+    cv2.imwrite(str(tmp_path / "1.bmp"), image)
+    assert (tmp_path / "1.bmp").stat().st_size == size
+    assert content_digest(tmp_path) != before
+    assert content_digest(tmp_path / "1.bmp") != alone
+
+
+def test_a_video_file_is_known_by_its_size_and_ends(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    contents = [b"a" * 100, b"a" * 101, b"b" + b"a" * 99, b"a" * 99 + b"b"]
+    digests = {file.write_bytes(content) and content_digest(file) for content in contents}
+    assert len(digests) == len(contents)
+    with pytest.raises(FlowCacheError, match=r"no video at .*b\.mp4"):
+        content_digest(tmp_path / "b.mp4")
 
 
 @pytest.mark.filterwarnings("error")  # of the decoder: one error says it all

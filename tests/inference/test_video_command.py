@@ -117,3 +117,18 @@ def test_what_cannot_be_is_said(
     assert run(tmp_path / "none.mp4", "--weights", weights, "--out", out) == 2
     assert "no video at" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_pictures_that_changed_are_another_video(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """BMP files keep their size, whatever they show."""
+    (tmp_path / "walk").mkdir()
+    words = [tmp_path / "walk", "--out", tmp_path / "out", "--weights", weights]
+    words += ["--detector", "follow:10,5,30,40", "--write", "iuv"]
+    for grey, code in ((60, 0), (60, 0), (90, 2)):
+        for index in range(2):
+            cv2.imwrite(str(tmp_path / "walk" / f"{index}.bmp"), np.full((48, 64, 3), grey, np.uint8))
+        capsys.readouterr()
+        assert run(*words) == code
+    assert "is of another run: video_content was" in capsys.readouterr().err

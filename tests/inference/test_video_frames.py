@@ -113,6 +113,12 @@ def test_other_content_has_another_fingerprint(tmp_path: Path) -> None:
     assert open_frames(tmp_path / "a.mkv").fingerprint() == before
     write_video(tmp_path / "a.mkv", [0, 41])
     assert open_frames(tmp_path / "a.mkv").fingerprint() != before
+    for picture in ("a.bmp", "b.bmp"):
+        cv2.imwrite(str(tmp_path / picture), np.zeros((48, 64, 3), np.uint8))
+    folder, image = (open_frames(path).fingerprint() for path in (tmp_path, tmp_path / "b.bmp"))
+    cv2.imwrite(str(tmp_path / "b.bmp"), np.ones((48, 64, 3), np.uint8))
+    assert open_frames(tmp_path).fingerprint() != folder
+    assert open_frames(tmp_path / "b.bmp").fingerprint() != image
 
 
 def test_an_orientation_tag_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
