@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flow_cache.images import IMAGE_SUFFIXES, check_image
+from flow_cache.video import hash_of_all, hash_of_file
 from slimdp.synthetic.motion import BvhMotion, read_bvh
 from slimdp.synthetic.world import read_background
 
@@ -63,10 +63,9 @@ def split_assets(assets: Assets) -> tuple[Assets, Assets]:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """What a list of files is known by: a hash of their names and sizes, not of where they lie."""
-    names = [f"{file.name}\0{file.stat().st_size}\0" for file in files]
-    digest = hashlib.sha256("".join(names).encode()).hexdigest()[:12]
-    return f"{len(names)} files, {digest}" if names else "none"
+    """What a list of files is known by: a hash of their names and content, not of where they lie."""
+    known = list(files)
+    return f"{len(known)} files, {hash_of_all(known, hash_of_file)[:12]}" if known else "none"
 
 
 def _split(files: tuple[Path, ...]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

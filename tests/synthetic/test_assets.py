@@ -97,3 +97,10 @@ def test_a_fingerprint_knows_files_but_not_their_place(tmp_path: Path) -> None:
     assert fingerprint([here]) == fingerprint([there])
     assert fingerprint([here]) != fingerprint([image(tmp_path / "a.png", side=90)])
     assert fingerprint([]) == "none"
+
+
+def test_a_fingerprint_knows_content_of_the_same_size(tmp_path: Path) -> None:
+    (tmp_path / "a.bvh").write_text("1")
+    before = fingerprint([tmp_path / "a.bvh"])
+    (tmp_path / "a.bvh").write_text("2")
+    assert fingerprint([tmp_path / "a.bvh"]) != before
