@@ -17,13 +17,14 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from flow_cache.images import encode_image, read_image
+from flow_cache import FlowCacheError
+from flow_cache.images import IMAGE_SUFFIXES, check_image, encode_image, read_image
 from flow_cache.runtime.atomic import atomic_folder, write_bytes, write_json
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import did_you_mean, listed, quoted
-from flow_cache.video import VideoSource, content_digest, frame_files
+from flow_cache.video import VideoSource, check_pictures, content_digest, frame_files, one_size_command
 from flow_cache.video_file import VideoFile
 from slimdp.data.annotation_file import AnnotationError, AnnotationSet, read_annotations
 from slimdp.data.frame_numbers import frame_number
@@ -64,11 +65,15 @@ def extract_labelled_frames(
     Raises:
         AnnotationError: nobody has points, a video of the labels is not given, or a frame is not in it, has
             another size, or shows something else; it says what to do.
-        FlowCacheError: a video cannot be read.
+        FlowCacheError: a video cannot be read, or changes its size: all pictures of a folder are looked at, a
+            video file up to its last labelled frame.
         FileExistsError: `out` is something else.
     """
     if around < 0:
         raise ValueError(f"around = {around}, but 0 frames or more are wanted")
+    for video in videos:
+        if not video.path.exists():
+            raise FlowCacheError(f"no video at {video.path}: it is neither a folder of pictures nor a file")
     annotations = read_annotations(labels, labels.parent, check_images=False, read_masks=True)
     labelled = [person for person in annotations.people if person.has_labels and not person.crowd]
     if not any(person.has_uv.any() for person in labelled):
@@ -78,6 +83,8 @@ def extract_labelled_frames(
         )
     images = {person.image.id: person.image for person in labelled}
     frames = _assign(labels, images, videos, first_frame)
+    for video in videos:
+        _check_video(video.path)
     # Everybody in these frames: who has no labels may hide who has some.
     people = [person for person in annotations.people if person.image.id in images]
     about = {
@@ -94,6 +101,18 @@ def extract_labelled_frames(
         other = "was made of other labels, videos or settings, or by an older version"
         raise FileExistsError(f"{out} exists, and {other}; remove it, or choose another name")
     return read_annotations(out / LABELS, out)
+
+
+def _check_video(path: Path) -> None:
+    """Look at all pictures of a folder, or open a file; FlowCacheError where `slimdp video` would stop."""
+    if path.is_dir():
+        check_pictures(path)
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        check_image(path)
+    else:
+        with VideoFile(path) as file:
+            if next(file.frames(), None) is None:
+                raise FlowCacheError(f"{path} holds no frame")
 
 
 def _assign(
@@ -164,10 +183,17 @@ def _small_frames(
 ) -> tuple[dict[int, np.ndarray], int]:
     """Some frames of a file, small, by index, as far as it has them; and how many frames were decoded."""
     small: dict[int, np.ndarray] = {}
-    frames, title = 0, f"look for the labelled frames of {video.name}"
+    first, frames, title = None, 0, f"look for the labelled frames of {video.name}"
     with VideoFile(video.path) as file:
         for index, frame in enumerate(tracked(file.frames(), title, "frames")):
-            frames = index + 1
+            size, frames = file.shape(frame), index + 1
+            first = first or size
+            if size != first:
+                changes = (
+                    f"{size[0]} x {size[1]} px, the first frame is {first[0]} x {first[1]} px; all frames"
+                )
+                remedy = f"of a video need one size: {one_size_command(video.path, *first)}"
+                raise FlowCacheError(f"{video.path}: frame {index} is {changes} {remedy}")
             if index in wanted:
                 pixels = file.pixels(frame)
                 for image in images:

@@ -8,10 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from flow_cache import FlowCacheError
 from flow_cache.images import read_image
 from flow_cache.video import VideoSource, name_sources
 from slimdp.data import AnnotationError, read_annotations
@@ -160,6 +162,78 @@ def test_the_size_of_every_image_is_looked_at(
     labels.write_text(json.dumps(content))
     with pytest.raises(AnnotationError, match=f"image 55 is {WIDTH // 2} x {HEIGHT // 2} px, but the frames"):
         extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+
+
+def write_pictures(folder: Path, *sizes: tuple[int, int]) -> Path:
+    """Pictures of some sizes, width and height px, numbered from 0."""
+    folder.mkdir()
+    for number, (width, height) in enumerate(sizes):
+        picture = cv2.resize(frame_of(number), (width, height))
+        cv2.imwrite(str(folder / f"{number:06d}.jpg"), picture)
+    return folder
+
+
+ONE = (WIDTH, HEIGHT)
+
+
+def test_a_picture_of_another_size_is_named_wherever_it_is(
+    write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`slimdp video` would stop at it after the training."""
+    folder = write_pictures(tmp_path / "walk", ONE, ONE, ONE, ONE, (WIDTH, 40))
+    says = f"000004.jpg is {WIDTH} x 40 px, the first frame 000000.jpg is {WIDTH} x {HEIGHT} px"
+    with pytest.raises(FlowCacheError, match=says):
+        extract_labelled_frames(write_labels(1), name_sources([folder]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_labelled_pictures_of_different_sizes_are_refused(
+    write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = write_pictures(tmp_path / "walk", ONE, (WIDTH, 40))
+    labels = write_labels(0, 1)
+    content = json.loads(labels.read_text())
+    content["images"][1] |= {"height": 40}
+    labels.write_text(json.dumps(content))
+    with pytest.raises(FlowCacheError, match=f"000001.jpg is {WIDTH} x 40 px, the first frame"):
+        extract_labelled_frames(labels, name_sources([folder]), tmp_path / "out")
+
+
+def test_videos_without_labels_are_looked_at_too(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels, broken = write_labels(2), tmp_path / "broken.mp4"
+    broken.write_bytes(b"nothing")
+    mixed = write_pictures(tmp_path / "mixed", ONE, (WIDTH, 40))
+    for other, says in (
+        (broken, "no video that FFmpeg can open"),
+        (mixed, "000001.jpg is"),
+        (tmp_path / "none.mp4", r"no video at .*none\.mp4"),
+    ):
+        with pytest.raises(FlowCacheError, match=says):
+            extract_labelled_frames(labels, name_sources([film, other]), tmp_path / "out")
+    picture = mixed / "000000.jpg"
+    extract_labelled_frames(labels, name_sources([film, picture]), tmp_path / "out")
+
+
+def test_a_file_whose_size_changes_before_a_label_is_refused(
+    write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "walk.ts"
+    with file.open("wb") as both:
+        for width, height in (ONE, (WIDTH, 48)):
+            part = tmp_path / f"{height}.ts"
+            with av.open(str(part), "w") as container:
+                stream = container.add_stream("mpeg2video", rate=25)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                for number in range(FRAMES):
+                    picture = cv2.resize(frame_of(number), (width, height))
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+                container.mux(stream.encode())
+            both.write(part.read_bytes())
+    says = rf"frame 1\d is {WIDTH} x 48 px, the first frame is {WIDTH} x {HEIGHT} px; .* -vf scale=96:64"
+    with pytest.raises(FlowCacheError, match=says):
+        extract_labelled_frames(write_labels(FRAMES + 4), name_sources([file]), tmp_path / "out")
 
 
 def test_two_videos_never_share_a_folder(

@@ -17,7 +17,15 @@ from PIL import Image
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.images import IMAGE_SUFFIXES, jpeg_is_complete
-from flow_cache.video import content_digest, frame_files, hash_of_all, hash_of_file, open_video, read_image
+from flow_cache.video import (
+    check_pictures,
+    content_digest,
+    frame_files,
+    hash_of_all,
+    hash_of_file,
+    open_video,
+    read_image,
+)
 
 MakeFolder = Callable[..., Path]
 
@@ -137,6 +145,19 @@ def test_frames_that_change_size_are_named(make_folder: MakeFolder) -> None:
         FlowCacheError, match=r"0009\.png is 40 x 50 px, the first frame 0000\.png is 128 x 96 px"
     ):
         open_video(folder)
+
+
+def test_headers_tell_pictures_of_another_size_or_cut_off(make_folder: MakeFolder) -> None:
+    folder = make_folder()
+    check_pictures(folder)
+    cv2.imwrite(str(folder / "0009.bmp"), np.zeros((50, 40, 3), np.uint8))
+    with pytest.raises(
+        FlowCacheError, match=r"0009\.bmp is 40 x 50 px, the first frame 0000\.png is 128 x 96 px"
+    ):
+        check_pictures(folder)
+    (folder / "0002.png").write_bytes((folder / "0002.png").read_bytes()[:-40])
+    with pytest.raises(FlowCacheError, match=r"0002\.png is cut off"):
+        check_pictures(folder)
 
 
 def test_a_frame_that_changes_after_the_video_was_opened_is_named(make_folder: MakeFolder) -> None:
