@@ -106,13 +106,12 @@ def _propagate(options: argparse.Namespace) -> None:
         )
     settings = _transfer(options)
     labelled = read_annotations(options.annotations, options.images, read_masks=True)
-    sources = [person for people in annotated_people(labelled).values() for person in people]
-    if not sources:
+    in_videos = annotated_people(labelled)
+    if not in_videos:
         raise ConfigError(
             f"{options.annotations} has no labelled people in frames of videos (images with vid_id), and so "
             "nothing to propagate"
         )
-    drawn = spread_people(sources, options.sheet_rows) if options.sheet else set()
     transfers: list[TransferResult] = []
 
     def observe(transfer: TransferResult) -> None:
@@ -120,6 +119,14 @@ def _propagate(options: argparse.Namespace) -> None:
             transfers.append(transfer)
 
     with FlowStore(options.flow) as store:
+        with_flow = annotated_people(labelled, store)
+        sources = [person for people in with_flow.values() for person in people]
+        if lone := len(in_videos) - len(with_flow):
+            said = "without flow, and with no picture beside it, which no label leaves"
+            print(f"{counted(lone, 'labelled frame')} {said}")
+        if not sources:
+            raise ConfigError(f"{options.annotations}: nothing to propagate; name folders of whole videos")
+        drawn = spread_people(sources, options.sheet_rows) if options.sheet else set()
         places = FramePlaces(
             store,
             (person.image for person in sources),

@@ -140,9 +140,13 @@ def _assign(
     return found
 
 
+def _pictures(folder: Path) -> list[Path]:
+    return frame_files(folder, least=1, speaks=False)  # `check_pictures` says what is odd
+
+
 def _in_folder(labels: Path, images: Sequence[ImageRecord], video: VideoSource) -> Iterator[LabelledFrame]:
     """Pictures are known by their names."""
-    index_of = {file.name: index for index, file in enumerate(frame_files(video.path))}
+    index_of = {file.name: index for index, file in enumerate(_pictures(video.path))}
     for image in images:
         name = PurePosixPath(image.file_name).name
         if name not in index_of:
@@ -274,7 +278,7 @@ def _encoded_frames(video: VideoSource, wanted: Collection[int]) -> Iterator[tup
     """Some frames, by index, as JPEG files, as far as the video has them; a JPEG file as it is."""
     title = f"take the frames around the labels of {video.name}"
     if video.path.is_dir():
-        files = frame_files(video.path)
+        files = _pictures(video.path)
         for index in tracked([index for index in sorted(wanted) if index < len(files)], title, "frames"):
             picture = files[index]
             is_jpeg = picture.suffix.lower() in (".jpg", ".jpeg")

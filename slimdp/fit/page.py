@@ -64,7 +64,7 @@ def _sections(plan: FitPlan) -> Iterator[Section]:
 
 def _labels_section(plan: FitPlan, labelled: AnnotationSet) -> Section:
     rows = [["labelled", *_counts(labelled)]]
-    if plan.reach:
+    if plan.carries:
         rows.append(
             ["with those that the flow carried", *_counts(read_annotations(plan.propagated, plan.data))]
         )

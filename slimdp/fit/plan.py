@@ -9,7 +9,7 @@ from typing import Any
 
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.words import quoted
-from flow_cache.video import VideoSource, content_digest
+from flow_cache.video import VideoSource, content_digest, frame_files
 from slimdp.config import (
     LOSS,
     DataSource,
@@ -113,6 +113,17 @@ class FitPlan:
         return self.out / "flow.h5"
 
     @property
+    def moving(self) -> list[Path]:
+        """The folders of labelled frames with others around them, once they were taken: those with flow."""
+        folders = sorted((self.data / "images").iterdir())
+        return [folder for folder in folders if len(frame_files(folder, least=1, speaks=False)) > 1]
+
+    @property
+    def carries(self) -> bool:
+        """Whether labels are carried: that is wanted, and a frame is there to carry them to."""
+        return bool(self.reach and self.moving)
+
+    @property
     def propagated(self) -> Path:
         """The labels, and where the flow brought them."""
         return self.out / "propagated.json"
@@ -188,7 +199,7 @@ class FitPlan:
         """
         config = load_config(shipped_folder("experiments") / "fit.yaml")
         sources = [DataSource(annotations=str(self.labelled), images=str(self.data))]
-        if self.reach:
+        if self.carries:
             sources.append(DataSource(annotations=str(self.propagated), images=str(self.data)))
         stage = config.stages[0].replace(name=self.stages[0], data=tuple(sources))
         config = config.replace(stages=(stage,))
@@ -219,7 +230,7 @@ class FitPlan:
 
     def _steps_of_weights(self) -> int:
         named = any(each.startswith("stages.0.steps=") for each in self.settings.overrides)
-        if self.reach or named:
+        if self.carries or named:
             return STEPS_OF_WEIGHTS
         return min(max(STEPS_A_PERSON * self._labelled_people, LEAST_STEPS), STEPS_OF_WEIGHTS)
 
@@ -290,7 +301,7 @@ class FitPlan:
     def steps(self) -> list[FitStep]:
         """All commands, in order."""
         found = [self.frames_step(), self._doctor()]
-        if self.reach:
+        if self.carries:
             found += [self._flow(), self._propagate()]
         found.append(self._train("train", self.training, self.weights, self.trained))
         if self.settings.self_train:
@@ -305,11 +316,10 @@ class FitPlan:
         return FitStep("check them", ("doctor", str(self.data), "--quick"))
 
     def _flow(self) -> FitStep:
-        folders = sorted(str(folder) for folder in (self.data / "images").iterdir())
         words = (
             "flow",
             "precompute",
-            *folders,
+            *map(str, self.moving),
             "--out",
             str(self.flow),
             "--steps=-1,1",
@@ -361,7 +371,7 @@ class FitPlan:
         words += ("--detector", self.settings.detector)
         labelled = read_annotations(self.labelled, self.data, check_images=False).people
         if people_of(labelled, video.name):
-            drawn = self.propagated if self.reach else self.labelled
+            drawn = self.propagated if self.carries else self.labelled
             words += ("--anchors", str(drawn), "--anchors-of", video.name)
         return (*words, *self._imports, "--device", self.settings.device)
 

@@ -93,6 +93,8 @@ def _run_plan(plan: FitPlan, run: Run) -> Path:
     _begin(plan)
     plan = replace(plan, reach=_decide_reach(plan, run))
     _run_step(plan.frames_step(), run)
+    if plan.reach and not plan.carries:
+        log_line("== no labelled video has a second frame, and so no labels are carried")
     _write_settings(plan.training, plan.train_config)
     for step in plan.steps()[1:]:
         if plan.training_again in map(Path, step.command):

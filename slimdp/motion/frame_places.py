@@ -149,10 +149,7 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
     the frame's `vid_id`. Where folders and `vid_id` each name one, it is that which was computed from
     the very folder of the picture. Raises flow_cache.MissingFlowError for none, AnnotationError for two.
     """
-    folder = Path(os.path.abspath(image.file.parent))  # links keep their names
-    by_folder = next((name for name in folder_names(folder) if _has(store, name)), None)
-    by_id = image.video if image.video is not None and _has(store, image.video) else None
-    found = [name for name in dict.fromkeys((by_folder, by_id)) if name is not None]
+    folder, found = _absolute_folder(image), _flow_of(store, image)
     if not found:
         try:
             store.frames(folder.name or image.video or "")
@@ -166,6 +163,18 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
             f"vid_id the video {found[1]!r}; keep the flow of one of them in another store"
         )
     return found[0]
+
+
+def lone_frames(store: FlowSource, images: Iterable[ImageRecord]) -> set[int]:
+    """Ids of the annotated frames with neither flow nor a picture beside them, which no label leaves."""
+    clips: dict[_Clip, list[ImageRecord]] = {}
+    for image in images:
+        clips.setdefault(_clip(image), []).append(image)
+    return {
+        image.id
+        for (folder, _), (image, *others) in clips.items()
+        if not others and not _flow_of(store, image) and FolderImages.of(folder).names == (image.file.name,)
+    }
 
 
 def require_image(file: Path, image: ImageRecord) -> None:
@@ -208,6 +217,17 @@ def _spans(of_each: Sequence[str | None]) -> list[tuple[int, int]]:
         frames = [index for index, _ in group]
         spans += [(frames[0], frames[-1])] * len(frames)
     return spans
+
+
+def _absolute_folder(image: ImageRecord) -> Path:
+    return Path(os.path.abspath(image.file.parent))  # links keep their names
+
+
+def _flow_of(store: FlowSource, image: ImageRecord) -> list[str]:
+    """The store's names of videos that an image may be of, by its folder and by its `vid_id`."""
+    by_folder = next((name for name in folder_names(_absolute_folder(image)) if _has(store, name)), None)
+    by_id = image.video if image.video is not None and _has(store, image.video) else None
+    return [name for name in dict.fromkeys((by_folder, by_id)) if name is not None]
 
 
 def _has(store: FlowSource, video: str) -> bool:

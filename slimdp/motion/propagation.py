@@ -20,7 +20,7 @@ from flow_cache.runtime.words import counted
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
 from slimdp.motion.colour_check import ColourCheck
-from slimdp.motion.frame_places import FramePlaces, require_image
+from slimdp.motion.frame_places import FramePlaces, lone_frames, require_image
 from slimdp.motion.judged_transfer import check_of, judged
 from slimdp.motion.label_transfer import (
     LabelTransfer,
@@ -53,7 +53,8 @@ def propagate(
     takes no others. Where two annotated frames reach the same person (track id, else annotation id) in one
     frame, the nearer one gives the labels. A person whom the target frame already has by track, without
     labels, keeps id, box, keypoints and outline. Labels that were themselves propagated go no further. Steps
-    past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped.
+    past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped, and so are pictures
+    alone in their folder of whose video there is no flow.
 
     Args:
         steps: frames from an annotated frame, without 0; the store needs flow both ways of each.
@@ -73,7 +74,7 @@ def propagate(
         raise ValueError(f"steps {steps}, but one or more are wanted, none of them 0")
     if not min_points > 0:
         raise ConfigError(f"min_points = {min_points} of a propagation, but it must be positive")
-    grown = AnnotationSetBuilder(annotations)
+    grown = AnnotationSetBuilder(annotations, annotated_people(annotations, store))
     if places is None:
         annotated = (grown.images[image] for image in grown.sources)
         places = FramePlaces(store, annotated, annotations.images)
@@ -165,26 +166,34 @@ def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: 
 # ---- the annotation set
 
 
-def annotated_people(annotations: AnnotationSet) -> dict[int, list[PersonAnnotation]]:
-    """Whose labels are propagated: people whom somebody labelled in frames of videos, by image id."""
+def annotated_people(
+    annotations: AnnotationSet, store: FlowSource | None = None
+) -> dict[int, list[PersonAnnotation]]:
+    """Whose labels are propagated: people whom somebody labelled in frames of videos, by image id.
+
+    With a store, without those in frames that no label can leave (`lone_frames`).
+    """
     found: dict[int, list[PersonAnnotation]] = {}
     for person in annotations.people:
         moved = len(person.points) and (person.source == LabelSource.PROPAGATED).all()
         if person.has_labels and not moved and not person.crowd and person.image.video is not None:
             found.setdefault(person.image.id, []).append(person)
-    return found
+    lone = set() if store is None else lone_frames(store, (people[0].image for people in found.values()))
+    return {image: people for image, people in found.items() if image not in lone}
 
 
 class AnnotationSetBuilder:
     """The pictures and people of a file, and those who arrive.
 
     A person is known in another frame by the track, else by the annotation id.
+
+    Args:
+        sources: whose labels are propagated, by the image id of their frame.
     """
 
-    def __init__(self, annotations: AnnotationSet) -> None:
+    def __init__(self, annotations: AnnotationSet, sources: Mapping[int, Sequence[PersonAnnotation]]) -> None:
         self.images = {image.id: image for image in annotations.images}
-        #: Annotated people by the image id of their frame, frames of videos only.
-        self.sources = annotated_people(annotations)
+        self.sources = sources
         self._image_of_file = {image.file: image.id for image in annotations.images}
         self._people = {(person.image.id, person.id): person for person in annotations.people}
         self._before = annotations.people_by_image()

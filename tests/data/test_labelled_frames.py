@@ -176,6 +176,12 @@ def write_pictures(folder: Path, *sizes: tuple[int, int]) -> Path:
 ONE = (WIDTH, HEIGHT)
 
 
+def test_a_folder_of_one_picture_is_taken(write_labels: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "walk", ONE)
+    found = extract_labelled_frames(write_labels(0), name_sources([folder]), tmp_path / "out", around=2)
+    assert [person.image.file_name for person in found.people] == ["images/walk/000000.jpg"]
+
+
 def test_a_picture_of_another_size_is_named_wherever_it_is(
     write_labels: Callable[..., Path], tmp_path: Path
 ) -> None:

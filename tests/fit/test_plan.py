@@ -53,7 +53,7 @@ def test_weights_learn_longer_from_more_people_and_go_back_less(
     walk: Path, weights: Path, tmp_path: Path, people: int, steps: int, share: float
 ) -> None:
     """Those without points teach nothing, and carried labels are many."""
-    plan = plan_of(walk, tmp_path, weights)
+    plan = plan_of(walk, tmp_path, weights, reach=3)
     values = json.loads(plan.labelled.read_text())
     (one,) = values["annotations"]
     bare = {key: value for key, value in one.items() if not key.startswith("dp_")}

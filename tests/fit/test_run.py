@@ -12,21 +12,23 @@ import pytest
 from flow_cache.video import name_sources
 from slimdp.__main__ import main
 from slimdp.config import ConfigError
+from slimdp.data import read_annotations
 from slimdp.fit import FitSettings, FitStopped, fit
 from slimdp.settings_file import read_settings
+from tests.fit.conftest import LABELLED
 
 
 class Commands:
     """Takes the place of slimdp: notes commands, makes what they make, and fails where it is told to."""
 
-    def __init__(self, out: Path, fails: str = "") -> None:
-        self.out, self.fails, self.ran = out, fails, list[str]()
+    def __init__(self, out: Path, fails: str = "", really: tuple[str, ...] = ()) -> None:
+        self.out, self.fails, self.really, self.ran = out, fails, ("frames", *really), list[str]()
 
     def __call__(self, words: Sequence[str]) -> int:
         self.ran.append(words[0])
         if words[0] == self.fails:
             return 2
-        if words[0] == "frames" or any(word.endswith("probe.h5") for word in words):
+        if words[0] in self.really or any(word.endswith("probe.h5") for word in words):
             return main(words)
         if words[0] in ("propagate", "predict"):
             Path(words[words.index("--out") + 1]).touch()
@@ -179,6 +181,46 @@ def test_labels_of_another_video_end_the_command(
 def test_an_impossible_reach_is_refused(walk: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="reach = -1"):
         run(walk, tmp_path, Commands(tmp_path), reach=-1)
+
+
+def one_frame(walk: Path, folder: Path) -> Path:
+    """The labelled frame of a video as a video of its own, `one`, and labels.json of both beside it."""
+    (folder / "one").mkdir(parents=True)
+    shutil.copy(walk / "walk" / f"{LABELLED:06d}.jpg", folder / "one")
+    content = json.loads((walk / "labels.json").read_text())
+    (image,), (person,) = content["images"], content["annotations"]
+    other = {**image, "id": 2, "vid_id": "one", "file_name": f"one/{LABELLED:06d}.jpg"}
+    people = [person, {**person, "id": 2, "image_id": 2}]
+    content |= {"images": [image, other], "annotations": people}
+    (folder / "both.json").write_text(json.dumps(content))
+    (folder / "one.json").write_text(json.dumps(content | {"images": [other], "annotations": people[1:]}))
+    return folder / "one"
+
+
+def test_a_video_of_one_frame_is_fitted_without_carrying(walk: Path, tmp_path: Path) -> None:
+    one, out = one_frame(walk, tmp_path / "own"), tmp_path / "run"
+    commands = Commands(out)
+    fit(tmp_path / "own" / "one.json", name_sources([one]), out, commands, FitSettings(weights="scratch"))
+    assert commands.ran == ["frames", "doctor", "train", "predict", "video"]
+    assert (
+        "no labelled video has a second frame, and so no labels are carried" in (out / "fit.log").read_text()
+    )
+    (source,) = read_settings(out / "settings.yaml")["stages"][0]["data"]
+    assert source["annotations"] == str(out / "data" / "labels.json")
+
+
+def test_labels_of_other_videos_are_carried_past_one_of_one_frame(
+    walk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, out = one_frame(walk, tmp_path / "own"), tmp_path / "run"
+    commands = Commands(out, really=("doctor", "flow", "propagate"))
+    told = FitSettings(weights="scratch", reach=3)
+    fit(tmp_path / "own" / "both.json", name_sources([walk / "walk", one]), out, commands, told)
+    assert commands.ran == [*ALL, "video"]
+    assert "1 labelled frame without flow, and with no picture beside it" in capsys.readouterr().out
+    carried = read_annotations(out / "propagated.json", out / "data")
+    frames = [(person.image.video, person.image.frame) for person in carried.people]
+    assert sorted(frames, key=str) == [("one", 0), *(("walk", LABELLED + step) for step in (-3, 0, 3))]
 
 
 def test_frames_command_says_what_it_took(

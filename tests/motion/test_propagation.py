@@ -244,6 +244,27 @@ def test_stills_and_crowds_stay_where_they_are(
     assert (found.images, len(found.people), summary.labelled_people) == (annotations.images, 2, 0)
 
 
+def test_a_picture_alone_and_without_flow_stays_where_it_is(
+    one_label: AnnotationSet, clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    """A video of one frame has no flow; one whose other pictures are there lacks it."""
+    file = clip[0].file.parent.parent / "other" / "000002.png"
+    file.parent.mkdir()
+    file.write_bytes(clip[2].file.read_bytes())
+    alone = replace(clip[2], id=99, file=file, file_name="other/000002.png", video="v2")
+    both = AnnotationSet((clip[2], alone), (*one_label.people, annotate(alone, id=6)))
+    found, summary = propagate(both, shift_flow(1, 0), steps=(1,))
+    assert [(person.image.video, person.image.frame) for person in found.people] == [
+        ("v1", 2),
+        ("v2", 2),
+        ("v1", 3),
+    ]
+    assert summary.labelled_people == 1
+    file.with_name("000003.png").write_bytes(file.read_bytes())
+    with pytest.raises(MissingFlowError):
+        propagate(both, shift_flow(1, 0), steps=(1,))
+
+
 @pytest.mark.parametrize("steps", [(), (0, 1)])
 def test_impossible_steps(one_label: AnnotationSet, shift_flow: Any, steps: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="none of them 0"):
