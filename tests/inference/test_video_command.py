@@ -131,4 +131,4 @@ def test_pictures_that_changed_are_another_video(
             cv2.imwrite(str(tmp_path / "walk" / f"{index}.bmp"), np.full((48, 64, 3), grey, np.uint8))
         capsys.readouterr()
         assert run(*words) == code
-    assert "is of another run: video_content was" in capsys.readouterr().err
+    assert "walk has other content now; choose another --out" in capsys.readouterr().err
