@@ -5,7 +5,7 @@ What a file may say beside its pixels is treated alike everywhere, whichever dec
 - An orientation tag is not applied, in no format: labels, boxes and flow are of the stored pixels.
 - 16 bits a channel are scaled to 8; grey, palettes and CMYK become RGB; transparency is dropped and leaves
   the colour that is stored there; colour profiles are not applied.
-- Of several pictures in a file (GIF, animated WebP, TIFF, MPO) the first one is read.
+- Of several pictures in a file (GIF, animated PNG, WebP and AVIF, TIFF, MPO) the first one is read.
 - More than `MAX_PIXELS` are refused before anything is decoded: a file of 1 kB can announce gigabytes.
 """
 
@@ -139,9 +139,32 @@ def orientation_of(content: bytes) -> int:
         return _tiff_orientation(content)
     try:
         with _opened(content) as image:
-            return _plausible(image.getexif().get(_ORIENTATION, UPRIGHT))
+            return orientation_of_opened(image)
     except (Image.DecompressionBombError, *_OF_DAMAGE):
         return UPRIGHT
+
+
+def orientation_of_opened(image: Image.Image) -> int:
+    """The orientation tag of a picture that Pillow opened; 1 where there is none. Pillow itself turns a TIFF
+    when its pixels are loaded, and takes the tag away."""
+    try:
+        return _plausible(image.getexif().get(_ORIENTATION, UPRIGHT))
+    except _OF_DAMAGE:
+        return UPRIGHT
+
+
+def picture_count(content: bytes) -> int:
+    """How many pictures a file's bytes hold, of which the first is read: an animation's, or a TIFF's pages.
+
+    1 of a JPEG, whose further ones are previews and depths, and where Pillow cannot tell.
+    """
+    if content.startswith(_JPEG):
+        return 1
+    try:
+        with _opened(content) as image:
+            return int(getattr(image, "n_frames", 1))
+    except (Image.DecompressionBombError, *_OF_DAMAGE):
+        return 1
 
 
 def jpeg_is_complete(content: bytes) -> bool:

@@ -30,6 +30,7 @@ from flow_cache.images import (
     content_of,
     decode_image,
     orientation_of,
+    picture_count,
     read_image,
 )
 from flow_cache.runtime.checksums import file_sha256
@@ -382,12 +383,15 @@ def _open_folder(path: Path, name: str, seen: Video | VideoRecord | None) -> Vid
         return Video(path, name, known.width, known.height, names, known.source_hash)
     first = read_image(files[0])
     tagged: list[Path] = []
+    several: list[Path] = []
 
     def fingerprint(file: Path) -> bytes:
         content = content_of(file)
         frame = decode_image(file, content)
         if orientation_of(content) != UPRIGHT:
             tagged.append(file)
+        if picture_count(content) > 1:
+            several.append(file)
         if frame.shape != first.shape:
             raise FlowCacheError(
                 f"{file} is {_size(frame)}, the first frame {names[0]} is {_size(first)}; all frames of a "
@@ -400,6 +404,11 @@ def _open_folder(path: Path, name: str, seen: Video | VideoRecord | None) -> Vid
         _LOG.warning(
             "%s: %d of %d pictures have an orientation tag, such as %s; their flow is that of the stored "
             "pixels (docs/data.md)", path, len(tagged), len(files), min(tagged).name,
+        )  # fmt: skip
+    if several:
+        _LOG.warning(
+            "%s: %d of %d files hold more than one picture, such as %s; the first one of each is the frame "
+            "(docs/data.md)", path, len(several), len(files), min(several).name,
         )  # fmt: skip
     return Video(path, name, first.shape[1], first.shape[0], names, source_hash)
 

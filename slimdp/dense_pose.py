@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from flow_cache.images import UPRIGHT, orientation_of_opened
 from slimdp.inference.detectors import DetectorError, DetectorRequest, make_detector
 from slimdp.inference.detectors.detector import no_boxes
 from slimdp.inference.error_bars import load_error_bars
@@ -100,7 +101,8 @@ class DensePose:
 
         Args:
             image: (H, W, 3) uint8 RGB (OpenCV reads BGR: `image[..., ::-1]`), a PIL image, or a file. An
-                orientation tag is not applied, as everywhere in slimdp; a warning tells of it.
+                orientation tag is not applied, as everywhere in slimdp; a warning tells of it, and of a file
+                that holds several pictures, the first of which is taken.
             boxes: (N, 4) or (4,) x, y, width, height, px; None: the detector finds them.
 
         Returns:
@@ -198,7 +200,13 @@ def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
             raise ValueError(
                 f"a PIL image of mode {image.mode}; wanted 8 bits a channel, as image.convert('RGB') gives"
             )
-        return np.array(image.convert("RGB"))
+        pixels = np.array(image.convert("RGB"))
+        if orientation_of_opened(image) != UPRIGHT:  # still, after Pillow loaded it
+            _LOG.warning(
+                "the PIL image has an orientation tag, which is not applied: people are found best upright; "
+                "PIL.ImageOps.exif_transpose(image) turns it"
+            )
+        return pixels
     if not isinstance(image, np.ndarray):
         raise ValueError(
             f"an image of type {type(image).__name__}; wanted a NumPy array, a PIL image or a path"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from flow_cache.runtime.checksums import file_sha256
 from slimdp import DensePose
@@ -173,6 +174,24 @@ def test_arrays_pil_images_and_files_give_the_same(
         np.testing.assert_array_equal(model(other, boxes).iuv, expected)
     grey = Image.fromarray(image).convert("L")
     assert model(grey, boxes).image.shape == (180, 150, 3)
+
+
+def test_the_tag_of_a_pil_image_is_told_where_it_is_not_applied(
+    model: DensePose, image: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
+    tagged = Image.open(tmp_path / "a.png")
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(model(tagged, []).image, image)
+        assert "the PIL image has an orientation tag, which is not applied" in caplog.text
+        caplog.clear()
+        upright = model(ImageOps.exif_transpose(tagged), []).image
+        np.testing.assert_array_equal(upright, np.rot90(image, -1))
+        Image.fromarray(image).save(tmp_path / "a.tif", tiffinfo={274: 6})  # which Pillow turns by itself
+        np.testing.assert_array_equal(model(Image.open(tmp_path / "a.tif"), []).image, upright)
+    assert not caplog.messages
 
 
 def test_given_boxes_keep_their_order(model: DensePose, image: np.ndarray) -> None:

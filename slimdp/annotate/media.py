@@ -10,15 +10,14 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import cv2
 import numpy as np
 
 from flow_cache import FlowCacheError
-from flow_cache.images import IMAGE_SUFFIXES, ImageError, check_image, encode_image, read_image
+from flow_cache.images import IMAGE_SUFFIXES, ImageError, check_image, encode_image
 from flow_cache.runtime.atomic import write_bytes
 from flow_cache.video import frame_files, video_name
 from slimdp.inference.video_frames import FrameSource, open_frames
@@ -74,7 +73,7 @@ class Media:
     def in_order(self) -> Iterator[np.ndarray]:
         """All pictures, (H, W, 3) uint8 RGB, decoded beside those that are asked for by number."""
         if self.source.files:
-            yield from map(read_image, self.source.files)
+            yield from map(self.source.read_image, range(len(self.source.files)))
         else:
             yield from (frame.image for frame in self.source.frames())
 
@@ -112,7 +111,7 @@ class Media:
 
     def _decode(self, number: int) -> np.ndarray:
         if self.source.files:
-            return read_image(self.source.files[number])
+            return self.source.read_image(number)
         if self._frames is None or number <= self._at:
             self._frames, self._at = self.source.frames(), -1
         for frame in self._frames:
@@ -178,5 +177,4 @@ def _sound_pictures(source: Path) -> FrameSource:
             _LOG.warning("left out: %s", error)
     if not sound:
         raise FlowCacheError(f"{source}: none of its pictures can be opened")
-    first: Any = open_frames(sound[0])
-    return FrameSource(first.info, tuple(sound))
+    return replace(open_frames(sound[0]), files=tuple(sound))

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from flow_cache import FlowCacheError
-from flow_cache.images import IMAGE_SUFFIXES, UPRIGHT, content_of, decode_image, orientation_of
+from flow_cache.images import (
+    IMAGE_SUFFIXES,
+    UPRIGHT,
+    content_of,
+    decode_image,
+    orientation_of,
+    picture_count,
+)
+from flow_cache.runtime.words import quoted
 from flow_cache.video import check_utf8, content_digest, frame_files, one_size_command, video_name
 from flow_cache.video_file import VideoFile
 from slimdp.inference.video_records import VideoFrame, VideoInfo
@@ -27,6 +37,8 @@ class FrameSource:
 
     info: VideoInfo
     files: tuple[Path, ...] = ()  # of images, in order; none of a video file
+    #: What of the images' files the log was told to be left out, so that it is told once.
+    told: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def frames(self, start: int = 0) -> Iterator[VideoFrame]:
         """Decode all frames in order; those before `start` are passed over.
@@ -45,6 +57,16 @@ class FrameSource:
                 )
             yield frame
 
+    def read_image(self, index: int) -> np.ndarray:
+        """An image (H, W, 3) uint8 RGB by its place in `files`; raises what `flow_cache.images` does.
+
+        The log names the first one that has an orientation tag, and the first one whose file holds several.
+        """
+        content = content_of(self.files[index])
+        image = decode_image(self.files[index], content)
+        _tell_what_is_left_out(self, self.files[index], content)
+        return image
+
     def frame_names(self) -> tuple[str, ...]:
         """What annotation files call the frames: the images' files, or six digits; reads a file to its end
         where it does not announce how many they are."""
@@ -62,8 +84,7 @@ class FrameSource:
 
     def _read_images(self, start: int) -> Iterator[VideoFrame]:
         for index in range(start, len(self.files)):
-            file = self.files[index]
-            yield VideoFrame(index, index / self.info.rate, decode_image(file, content_of(file)))
+            yield VideoFrame(index, index / self.info.rate, self.read_image(index))
 
     def _read_file(self, start: int) -> Iterator[VideoFrame]:
         last, tick = None, 1 / self.info.rate
@@ -116,11 +137,26 @@ def _usable_rate(rate: Fraction | float) -> Fraction:
 
 def _images(path: Path, files: tuple[Path, ...], rate: Fraction) -> FrameSource:
     content = content_of(files[0])
-    if orientation_of(content) != UPRIGHT:
-        _LOG.warning(
-            "%s has an orientation tag, which is not applied: people are found best upright (docs/data.md)",
-            files[0],
-        )
     height, width = decode_image(files[0], content).shape[:2]
     info = VideoInfo(path, video_name(path), width, height, len(files), rate, still=not path.is_dir())
-    return FrameSource(info, files)
+    source = FrameSource(info, files)
+    _tell_what_is_left_out(source, files[0], content)
+    return source
+
+
+def _tell_what_is_left_out(source: FrameSource, file: Path, content: bytes) -> None:
+    """Log the first image of a source that has an orientation tag, and the first that holds several."""
+    in_others = ", here and in images after it" if len(source.files) > 1 else ""
+    if "tag" not in source.told and orientation_of(content) != UPRIGHT:
+        source.told.add("tag")
+        _LOG.warning(
+            "%s has an orientation tag, which is not applied%s: people are found best upright (docs/data.md)",
+            file, in_others,
+        )  # fmt: skip
+    if "further" not in source.told and (count := picture_count(content)) > 1:
+        source.told.add("further")
+        _LOG.warning(
+            "%s holds %d pictures; the first one alone is taken%s; to take all, write each to a file of a "
+            "folder and name that: magick %s -coalesce FOLDER/%%06d.png",
+            file, count, in_others, quoted(file),
+        )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from flow_cache import FlowCacheError
 from flow_cache.images import read_image, save_png
@@ -141,3 +142,17 @@ def test_the_command_says_in_a_line_what_is_wrong(
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'slimdp\[annotate\]'"):
         annotate(pictures, tmp_path / "labels.json", AnnotateSettings())
+
+
+def test_an_orientation_tag_is_told_when_its_picture_is_read(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(read_image(pictures / "1.png")).save(pictures / "1.png", exif=exif)
+    media = open_media(pictures, tmp_path / "labels.json")
+    with caplog.at_level(logging.WARNING):
+        media.read(0)
+        assert not caplog.messages
+        media.read(1)
+    assert "1.png has an orientation tag, which is not applied" in caplog.text

@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from flow_cache.images import MAX_PIXELS, ImageError, check_image, decode_image, orientation_of, read_image
+from flow_cache.images import (
+    MAX_PIXELS,
+    ImageError,
+    check_image,
+    decode_image,
+    orientation_of,
+    orientation_of_opened,
+    picture_count,
+    read_image,
+)
 
 FORMATS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -216,3 +225,19 @@ def test_missing_and_unreadable(tmp_path: Path) -> None:
             read(tmp_path / "b.png")
         with pytest.raises(ImageError, match="cannot be read: Is a directory"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF", "GIF", "AVIF", "MPO"])
+def test_the_pictures_of_a_file_are_counted(form: str) -> None:
+    several = [Image.fromarray(np.roll(pixels(), 3 * number, axis=1)) for number in range(3)]
+    single = coded(several[0], "JPEG" if form == "MPO" else form)
+    content = coded(several[0], form, save_all=True, append_images=several[1:])
+    assert picture_count(single) == 1
+    assert picture_count(content) == (1 if form == "MPO" else 3)  # a telephone's photo is one picture
+    assert picture_count(content[:30]) == picture_count(b"no picture") == 1
+
+
+def test_a_damaged_tag_is_none() -> None:
+    image = Image.new("RGB", (4, 4))
+    image.info["exif"] = b"Exif\0\0damaged"
+    assert orientation_of_opened(image) == 1

@@ -399,3 +399,14 @@ def test_pictures_of_all_these_kinds_are_frames_and_damage_is_found(
             FlowCacheError, match=rf"1\{suffix}(?: is cut off| is no picture|: damaged or cut short)"
         ):
             open_video(tmp_path)
+
+
+def test_files_of_several_pictures_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [Image.new("RGB", (64, 48), (80 * number, 0, 0)) for number in range(3)]
+    pages[0].save(tmp_path / "0.png")
+    for number in (1, 2):
+        pages[number].save(tmp_path / f"{number}.png", save_all=True, append_images=pages)
+    with caplog.at_level(logging.WARNING):
+        assert open_video(tmp_path).frame_names == ("0.png", "1.png", "2.png")
+    (said,) = caplog.messages
+    assert "2 of 3 files hold more than one picture, such as 1.png; the first one of each" in said

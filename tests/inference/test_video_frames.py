@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from flow_cache import FlowCacheError
 from slimdp.inference.video_frames import open_frames
@@ -121,12 +122,42 @@ def test_other_content_has_another_fingerprint(tmp_path: Path) -> None:
     assert open_frames(tmp_path / "b.bmp").fingerprint() != image
 
 
-def test_an_orientation_tag_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from PIL import Image
-
+def save_tagged(path: Path, orientation: int) -> None:
     exif = Image.Exif()
-    exif[274] = 6
-    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    exif[274] = orientation
+    Image.new("RGB", (64, 48)).save(path, exif=exif)
+
+
+def test_an_orientation_tag_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_tagged(tmp_path / "a.jpg", 6)
     with caplog.at_level(logging.WARNING):
         assert open_frames(tmp_path / "a.jpg").info.width == 64
-    assert "has an orientation tag, which is not applied" in caplog.text
+    assert "has an orientation tag, which is not applied: people" in caplog.text
+
+
+def test_a_tag_behind_the_first_image_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index, orientation in enumerate((1, 6, 6, 3)):
+        save_tagged(tmp_path / f"{index}.jpg", orientation)
+    with caplog.at_level(logging.WARNING):
+        source = open_frames(tmp_path)
+        assert [len(list(source.frames())) for _ in range(2)] == [4, 4]
+    (said,) = caplog.messages
+    assert f"{tmp_path / '1.jpg'} has an orientation tag, which is not applied, here and in images" in said
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_an_image_file_of_several_pictures_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    pages = [Image.new("RGB", (64, 48), (80 * number, 0, 0)) for number in range(3)]
+    pages[1].save(tmp_path / f"0{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    several = tmp_path / f"1{suffix}"
+    pages[0].save(several, save_all=True, append_images=pages[1:])
+    for path in (several, tmp_path):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            *_, last = open_frames(path).frames()
+        assert last.image[0, 0, 0] < 10  # the first of the three
+        (said,) = caplog.messages
+        assert f"{several} holds 3 pictures; the first one alone is taken" in said
+        assert f"magick {several} -coalesce" in said
