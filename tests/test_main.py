@@ -85,6 +85,22 @@ def test_the_nearest_command_or_option_is_named(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["30/0", "quick", "30/x", ""])
+def test_a_rate_that_is_no_number_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["video", "walk", "--out", "out", "--rate", text])
+    assert ended.value.code == 2
+    wanted = f"--rate: {text!r}, but pictures a second are wanted: 25, 29.97 or 30000/1001"
+    assert wanted in capsys.readouterr().err
+
+
+def test_a_scale_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("large", "nan", "9"):
+        with pytest.raises(SystemExit):
+            main(["predict", "--scales", text])
+        assert f"--scales: {text}; a number over 0, at most 8 is wanted" in capsys.readouterr().err
+
+
 def test_the_nearest_preset_and_setting_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean tiny"):
         preset_plan("tinny", [])

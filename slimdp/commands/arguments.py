@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -165,6 +166,15 @@ def _split(text: str, kind: Callable[[str], T], example: str) -> tuple[T, ...]:
         return tuple(kind(number) for number in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: {example}") from None
+
+
+def picture_rate(text: str) -> Fraction:
+    """Pictures a second, as "25", "29.97" or "30000/1001", which `open_frames` may find too few or many."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        wanted = "pictures a second are wanted: 25, 29.97 or 30000/1001"
+        raise argparse.ArgumentTypeError(f"{text!r}, but {wanted}") from None
 
 
 def curve_file(text: str) -> Path:

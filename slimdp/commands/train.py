@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
@@ -203,7 +204,10 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 def _scale(text: str) -> float:
     """A number over 0 and up to 8: a crop of 8 times its sides takes 64 times as long."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value <= 8:
         raise argparse.ArgumentTypeError(f"{text}; a number over 0, at most 8 is wanted")
     return value

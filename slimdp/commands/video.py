@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas
+from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas, picture_rate
 
 if TYPE_CHECKING:
     from slimdp.inference.error_bars import ErrorBars
@@ -57,7 +56,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--frames", type=int, metavar="N", help="look at the first N frames only (default: all)"
     )
-    command.add_argument("--rate", type=Fraction, help="pictures a second, of a folder (default: 25)")
+    command.add_argument(
+        "--rate",
+        type=picture_rate,
+        help="pictures a second, of a folder, such as 25, 29.97 or 30000/1001 (default: 25)",
+    )
     command.add_argument(
         "--batch", type=int, default=8, help="crops that are predicted together (default: 8)"
     )

@@ -29,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 FOLDER_RATE = Fraction(25)
 #: Images a second, at most, and at most as many seconds from one to the next.
 _FASTEST = 10_000
+#: Rates beyond are told as this one.
+_MOST_TOLD = 1e300
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def _usable_rate(rate: Fraction | float) -> Fraction:
     """A rate as players have it, in whole numbers of 32 bits."""
     if not 1 / _FASTEST <= rate <= _FASTEST:
         wanted = f"{1 / _FASTEST:g} to {_FASTEST:g}"
-        raise FlowCacheError(f"a rate of {float(rate):g} images a second, but {wanted} is wanted")
+        given = float(max(min(rate, _MOST_TOLD), -_MOST_TOLD))  # a fraction can be larger than any float
+        raise FlowCacheError(f"a rate of {given:g} images a second, but {wanted} is wanted")
     return Fraction(rate).limit_denominator(_FASTEST)
 
 

@@ -74,7 +74,7 @@ def test_rates_that_no_player_knows_are_refused(tmp_path: Path) -> None:
     assert open_frames(tmp_path, 29.97).info.rate == Fraction(2997, 100)
     assert open_frames(tmp_path, Fraction("0.333333333333")).info.rate == Fraction(1, 3)
     assert open_frames(tmp_path, Fraction(30000, 1001)).info.rate == Fraction(30000, 1001)
-    for rate in (0, -5, 1e-9, float("nan"), 10**9):
+    for rate in (0, -5, 1e-9, float("nan"), 10**9, 10**400, Fraction(-(10**400), 3)):
         with pytest.raises(FlowCacheError, match=r"a rate of .* images a second, but 0.0001 to 10000 is"):
             open_frames(tmp_path, rate)
 

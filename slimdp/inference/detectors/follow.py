@@ -17,14 +17,17 @@ class FollowDetector:
         box: x, y, width, height, px of the first frame; None: the whole frame.
 
     Raises:
-        DetectorError: a box without size.
+        DetectorError: a box without size, or with numbers that are not finite.
     """
 
     name = "follow"
 
     def __init__(self, box: tuple[float, float, float, float] | None = None) -> None:
-        if box is not None and not (box[2] > 0 and box[3] > 0):
-            raise DetectorError(f"a box of {box[2]:g} x {box[3]:g} px; wanted x,y,width,height with a size")
+        if box is not None and not (np.isfinite(box).all() and box[2] > 0 and box[3] > 0):
+            raise DetectorError(
+                f"a box of {box[2]:g} x {box[3]:g} px at {box[0]:g},{box[1]:g}; wanted x,y,width,height, "
+                "finite, with a size"
+            )
         self.box = box
 
     @classmethod

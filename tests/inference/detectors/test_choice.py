@@ -76,7 +76,8 @@ def test_follow_gives_its_box_once() -> None:
     for words, message in (
         ("follow:1,2,3", "wanted follow:x,y,width,height"),
         ("follow:1,2,3,x", "wanted follow:x,y,width,height"),
-        ("follow:1,2,0,5", "a box of 0 x 5 px"),
+        ("follow:1,2,0,5", "a box of 0 x 5 px at 1,2"),
+        ("follow:nan,2,3,5", "a box of 3 x 5 px at nan,2; wanted x,y,width,height, finite"),
     ):
         with pytest.raises(DetectorError, match=message):
             make_detector(words)
