@@ -162,7 +162,9 @@ def _in_file(
     """Pictures are known by their numbers, and are compared with the frames where they are there."""
     numbers = [_number(labels, image) for image in images]
     firsts = (0, 1) if first_frame is None else (first_frame,)
-    small, frames = _small_frames(labels, images, video, {n - first for n in numbers for first in firsts})
+    wanted = {n - first for n in numbers for first in firsts}
+    before = min(numbers) < min(firsts)  # the video begins after that one; the error says where it ends
+    small, frames = _small_frames(labels, images, video, wanted, to_end=before)
     there = [(n, _small(read_image(image.file))) for n, image in zip(numbers, images) if image.file.is_file()]
 
     def off(first: int) -> float:
@@ -183,9 +185,10 @@ def _in_file(
 
 
 def _small_frames(
-    labels: Path, images: Sequence[ImageRecord], video: VideoSource, wanted: Collection[int]
+    labels: Path, images: Sequence[ImageRecord], video: VideoSource, wanted: Collection[int], to_end: bool
 ) -> tuple[dict[int, np.ndarray], int]:
-    """Some frames of a file, small, by index, as far as it has them; and how many frames were decoded."""
+    """Some frames of a file, small, by index, as far as it has them; and how many frames were decoded: all of
+    them where a wanted one lies behind its end, or `to_end`."""
     small: dict[int, np.ndarray] = {}
     first, frames, title = None, 0, f"look for the labelled frames of {video.name}"
     with VideoFile(video.path) as file:
@@ -203,7 +206,7 @@ def _small_frames(
                 for image in images:
                     _require_size(labels, image, pixels, video)
                 small[index] = _small(pixels)
-            if index >= max(wanted):
+            if index >= max(wanted) and not to_end:
                 break
     return small, frames
 

@@ -126,6 +126,14 @@ def test_a_given_first_number_holds(film: Path, write_labels: Callable[..., Path
     assert shows(found.people[0].image.file, 2)
 
 
+@pytest.mark.parametrize("numbers", [(0,), (0, 3)])
+def test_a_number_before_the_first_frame_is_told_with_all_frames(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path, numbers: tuple[int, ...]
+) -> None:
+    with pytest.raises(AnnotationError, match=r"has no frame 0: its 12 frames are 1 to 12; labels of"):
+        extract_labelled_frames(write_labels(*numbers), name_sources([film]), tmp_path / "out", first_frame=1)
+
+
 def test_pictures_of_something_else_are_refused(
     film: Path, write_labels: Callable[..., Path], tmp_path: Path
 ) -> None:
