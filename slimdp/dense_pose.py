@@ -41,6 +41,13 @@ from slimdp.training.distributed import choose_device, to_device
 _LOG = logging.getLogger(__name__)
 #: Modes of PIL whose values are those of 8 bits, which become RGB as everywhere (`flow_cache.images`).
 _MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "1", "CMYK", "YCbCr")
+#: Modes of 16 bits, which Pillow's `convert` would cut off at 255.
+_MODES_OF_16_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+#: By the type of an array's values, how they become uint8.
+_AS_UINT8 = {
+    "float": "(255 * image).astype('uint8') of one in 0..1",
+    "uint16": "(image // 256).astype('uint8') of one in 0..65535",
+}
 
 #: The longer side of a given box, by the image's: of a larger one no pixel is left of what is seen.
 _MOST_TIMES = 100
@@ -196,11 +203,7 @@ def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
             raise ValueError(f"{image} is a video, but a picture is wanted; model.video(...) predicts videos")
         return next(source.frames()).image
     if isinstance(image, Image.Image):
-        if image.mode not in _MODES:
-            raise ValueError(
-                f"a PIL image of mode {image.mode}; wanted 8 bits a channel, as image.convert('RGB') gives"
-            )
-        pixels = np.array(image.convert("RGB"))
+        pixels = _of_pil(image)
         if orientation_of_opened(image) != UPRIGHT:  # still, after Pillow loaded it
             _LOG.warning(
                 "the PIL image has an orientation tag, which is not applied: people are found best upright; "
@@ -220,10 +223,27 @@ def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
         hint = "; drop the transparency: image[..., :3]" if image.ndim == 3 and image.shape[2] == 4 else ""
         raise ValueError(f"an image of shape {image.shape}; wanted (H, W, 3) RGB{hint}")
     if image.dtype != np.uint8:
-        raise ValueError(
-            f"an image of {image.dtype}; wanted uint8 in 0..255: (255 * image).astype('uint8') of one in 0..1"
-        )
+        kind = "float" if image.dtype.kind == "f" else image.dtype.newbyteorder("=").name
+        remedy = _AS_UINT8.get(kind, "image.astype('uint8') of one in 0..255")
+        raise ValueError(f"an image of {image.dtype}; wanted uint8 in 0..255: {remedy}")
     return np.ascontiguousarray(image)
+
+
+def _of_pil(image: Image.Image) -> np.ndarray:
+    """A PIL image as (H, W, 3) uint8 RGB, the same as of its file (`flow_cache.images`)."""
+    if image.mode in _MODES_OF_16_BITS:
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F"):  # of any range
+        raise ValueError(
+            f"a PIL image of mode {image.mode}; wanted 8 bits a channel: give the name of its file, or its "
+            "values as uint8 in 0..255 (image.convert('RGB') would cut them off at 255)"
+        )
+    if image.mode not in _MODES:
+        raise ValueError(
+            f"a PIL image of mode {image.mode}; wanted 8 bits a channel, as image.convert('RGB') gives"
+        )
+    return np.array(image.convert("RGB"))
 
 
 def _given(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> Boxes:

@@ -176,6 +176,18 @@ def test_arrays_pil_images_and_files_give_the_same(
     assert model(grey, boxes).image.shape == (180, 150, 3)
 
 
+@pytest.mark.parametrize(("name", "type_"), [("a.png", "<u2"), ("a.tif", "<u2"), ("b.tif", ">u2")])
+def test_16_bits_of_a_pil_image_are_scaled_as_those_of_its_file(
+    model: DensePose, tmp_path: Path, name: str, type_: str
+) -> None:
+    values = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    Image.fromarray(values.astype(type_)).save(tmp_path / name)
+    with Image.open(tmp_path / name) as opened:
+        found = model(opened, []).image
+    np.testing.assert_array_equal(found, np.repeat((values // 256).astype(np.uint8)[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(found, model(tmp_path / name, []).image)
+
+
 def test_the_tag_of_a_pil_image_is_told_where_it_is_not_applied(
     model: DensePose, image: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,7 +231,16 @@ def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: n
         (lambda image: image.transpose(2, 0, 1), r"an image of shape \(3, 180, 150\)"),
         (lambda image: image[:0], r"an image of shape \(0, 150, 3\)"),
         (lambda image: image.tolist(), r"an image of type list; wanted a NumPy array, a PIL image or a path"),
-        (lambda image: Image.new("I;16", (20, 20)), r"a PIL image of mode I;16; wanted 8 bits"),
+        (
+            lambda image: image.astype(">u2"),
+            r"of >u2; wanted uint8 in 0..255: \(image // 256\)\.astype",
+        ),
+        (lambda image: image.astype(int), r"an image of int64; wanted uint8 in 0..255: image\.astype"),
+        (
+            lambda image: Image.new("I", (20, 20)),
+            r"mode I; wanted 8 bits a channel: give the name of its file",
+        ),
+        (lambda image: Image.new("HSV", (20, 20)), r"mode HSV; wanted 8 bits a channel, as image\.convert"),
         (lambda image: "nowhere.jpg", r"nowhere\.jpg"),
     ],
 )
