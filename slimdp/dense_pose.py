@@ -9,6 +9,7 @@ for person in model("picture.jpg"):
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,16 +21,16 @@ import numpy as np
 from PIL import Image
 
 from flow_cache.images import UPRIGHT, orientation_of_opened
-from slimdp.inference.detectors import DetectorError, DetectorRequest, make_detector
+from slimdp.inference.detectors import DetectorError, DetectorRequest, VideoWantedError, make_detector
 from slimdp.inference.detectors.detector import no_boxes
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
 from slimdp.inference.mirrored import mirror_symmetry
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.predictor import instance_of
-from slimdp.inference.tracking import TrackSettings
+from slimdp.inference.tracking import TrackSettings, usual_every
 from slimdp.inference.video import VideoPipeline, video_origin, write_video
-from slimdp.inference.video_frames import open_frames
+from slimdp.inference.video_frames import FrameSource, open_frames
 from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPerson, Tracker, VideoFrame
 from slimdp.inference.weights import find_weights
 from slimdp.registry import lookup
@@ -58,7 +59,9 @@ class DensePose:
     """A trained network with what finds people for it; made by `load`."""
 
     network: CropNetwork
-    detector: Detector | None  # None: boxes are given, or one person fills the picture
+    #: Finds people; words of one that is made for each video; None: boxes are given, or one person fills the
+    #: picture.
+    detector: Detector | str | None
     surface: str  # whose charts (u, v) are of: "open", or a folder with DensePose's files or a mesh
     weights: Path  # the checkpoint
 
@@ -73,9 +76,10 @@ class DensePose:
 
         Args:
             weights: stage_NAME.pt of a training; None: the weights that come with slimdp.
-            detector: what finds people: "auto", "yolox:FILE" and so on, as of `slimdp video --detector`; an
-                object of yours (`slimdp.inference.video_records.Detector`; pictures need its `detect`
-                alone); None: nothing does, and one person fills a picture without boxes.
+            detector: what finds people: "auto", "yolox:FILE" and so on, as of `slimdp video --detector`;
+                "boxes:FILE" is of videos, and `video` reads it; an object of yours
+                (`slimdp.inference.video_records.Detector`; pictures need its `detect` alone);
+                None: nothing does, and one person fills a picture without boxes.
             surface: whose charts the network was trained on, "open" or a folder; None: what its settings say.
             device: "cpu", "cuda", "cuda:1"; None: the GPU if there is one.
 
@@ -84,8 +88,9 @@ class DensePose:
         """
         path, place = find_weights(weights), choose_device(device or "auto")
         if isinstance(detector, str):
-            detector, said = make_detector(detector, DetectorRequest(device=str(place), load=load_model))
-            _LOG.info(said)
+            with contextlib.suppress(VideoWantedError):  # `video` makes it
+                detector, said = make_detector(detector, DetectorRequest(device=str(place), load=load_model))
+                _LOG.info(said)
         model, config = load_model(path)
         name = str(surface or config.surface)
         if surface is not None:
@@ -116,7 +121,8 @@ class DensePose:
             Everyone, the surest first; those in given boxes in their order.
 
         Raises:
-            ValueError: a picture of another shape or type, boxes that are none or lie outside of it.
+            ValueError: a picture of another shape or type, boxes that are none or lie outside of it, a
+                detector of videos alone.
             ImageError: a file that is missing or damaged.
         """
         pixels = _pixels(image)
@@ -139,7 +145,7 @@ class DensePose:
         write: Sequence[str] = ("overlay",),
         smooth: str = "flow",
         reach: int = 2,
-        every: int = 4,
+        every: int | None = None,
         tracker: str | None = None,
         flip_test: bool | None = None,
         frames: int | None = None,
@@ -154,7 +160,7 @@ class DensePose:
             write: outputs: overlay, iuv, parts-viridis and so on.
             smooth: over time: flow, causal (past frames alone) or none.
             reach: frames to each side for that.
-            every: the detector looks at every so many frames.
+            every: the detector looks at every so many frames; None: 4, of boxes in a file 1.
             tracker: flow or outline; None: as the detector needs it.
             flip_test: average with the mirrored crop, in twice the network's time (None: of crops).
             frames: only the first so many.
@@ -169,7 +175,8 @@ class DensePose:
         """
         source = open_frames(Path(video), rate)
         writers = [lookup("slimdp.writers", name, "write") for name in dict.fromkeys(write)]
-        detector = make_detector("follow")[0] if self.detector is None else self.detector
+        detector = self._detector_of(source)
+        every = usual_every(detector) if every is None else every
         name = tracker or ("outline" if detector.name == "follow" else "flow")
         follower: Tracker = lookup("slimdp.trackers", name, "tracker")(TrackSettings(every=every))
         smoother: Smoother = lookup("slimdp.smoothers", smooth, "smooth")(reach, None)
@@ -179,10 +186,25 @@ class DensePose:
         origin: dict[str, Any] = video_origin(source, self.weights)
         return write_video(pipeline, writers, Path(out), origin)
 
+    def _detector_of(self, source: FrameSource) -> Detector:
+        """What finds people in a video."""
+        if not isinstance(self.detector, str | None):
+            return self.detector
+        device = next(self.network.model.parameters()).device
+        request = DetectorRequest(frames=source, device=str(device), load=load_model)
+        detector, said = make_detector("follow" if self.detector is None else self.detector, request)
+        _LOG.info(said)
+        return detector
+
     def _find(self, image: np.ndarray) -> Boxes:
         """People in a picture, the surest first."""
         if self.detector is None:
             return _whole(image)
+        if isinstance(self.detector, str):
+            raise DetectorError(
+                f"the detector {self.detector} is of videos (model.video), but this is a picture; give the "
+                "boxes in it: model(image, boxes=...)"
+            )
         found = self.detector.detect(image)
         if found is None:
             return no_boxes()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -330,6 +331,32 @@ def test_a_video_is_made_as_the_command_makes_it(weights: Path, tmp_path: Path, 
     for index in range(3):
         files = (tmp_path / name / "iuv" / f"{index:06d}.png" for name in ("ours", "theirs"))
         assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_boxes_of_a_file_are_read_for_the_video(weights: Path, tmp_path: Path, image: np.ndarray) -> None:
+    (tmp_path / "walk").mkdir()
+    images, people = [], []
+    for index in range(3):
+        Image.fromarray(np.roll(image, 2 * index, axis=1)).save(tmp_path / "walk" / f"{index}.png")
+        images.append({"id": index, "file_name": f"walk/{index}.png"})
+        people.append({"id": index, "image_id": index, "bbox": [20 + 2 * index, 20, 60, 120], "track_id": 7})
+    boxes = tmp_path / "people.json"
+    boxes.write_text(json.dumps({"images": images, "annotations": people}))
+    model = DensePose.load(weights, detector=f"boxes:{boxes}", device="cpu")
+    model.video(tmp_path / "walk", tmp_path / "ours", ["iuv-h5"], smooth="none")
+    with h5py.File(tmp_path / "ours" / "iuv.h5") as file:
+        assert file["people/track"][:].tolist() == [7, 7, 7]
+        assert file["people/box"][0].tolist() == [20, 20, 60, 120]
+    words = ["--weights", weights, "--detector", f"boxes:{boxes}", "--device", "cpu", "--smooth", "none"]
+    words += [tmp_path / "walk", "--out", tmp_path / "theirs", "--write", "iuv-h5"]
+    assert main(["video", *map(str, words)]) == 0
+    ours, theirs = (json.loads((tmp_path / name / "video.json").read_text()) for name in ("ours", "theirs"))
+    assert ours == theirs  # the tracker looks at every frame in both
+    with pytest.raises(ConfigError, match=r"boxes:.*people\.json is of videos .*model\(image, boxes="):
+        model(image)
+    assert len(model(image, [20, 20, 60, 120])) == 1
+    with pytest.raises(ConfigError, match="boxes: needs a file"):
+        DensePose.load(weights, detector="boxes")
 
 
 def test_the_table_of_the_page_names_what_a_person_has(result: ImagePose) -> None:

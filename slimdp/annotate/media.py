@@ -177,4 +177,6 @@ def _sound_pictures(source: Path) -> FrameSource:
             _LOG.warning("left out: %s", error)
     if not sound:
         raise FlowCacheError(f"{source}: none of its pictures can be opened")
-    return replace(open_frames(sound[0]), files=tuple(sound))
+    first = open_frames(sound[0])
+    info = replace(first.info, path=source, name=video_name(source), frames=len(sound), still=False)
+    return replace(first, info=info, files=tuple(sound))

@@ -27,6 +27,7 @@ from slimdp.inference.detectors import DetectorRequest, make_detector
 from slimdp.inference.video_records import Detector
 from slimdp.structures import ImageRecord
 from slimdp.surface import BodySurface
+from slimdp.training import load_model
 
 #: A page that was not heard of for so long has gone, s.
 PAGE_GONE_S = 20.0
@@ -204,7 +205,8 @@ class Session:
         """What finds people; EditError where there is none."""
         if self._detector is None:
             try:
-                self._detector, _ = make_detector(self.detector_words, DetectorRequest())
+                request = DetectorRequest(frames=self.media.source, load=load_model)
+                self._detector, _ = make_detector(self.detector_words, request)
             except ValueError as error:
                 raise EditError(str(error)) from None
         return self._detector

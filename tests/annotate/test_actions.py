@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +157,19 @@ def test_a_detector_adds_those_who_have_no_box(opened: Opened, monkeypatch: pyte
     assert boxes == [[42, 12, 80, 178], [0, 0, 30, 60]]
     with pytest.raises(EditError, match="nobody without a box"):
         do(opened, "detect")
+
+
+def test_boxes_of_a_file_are_those_of_the_opened_pictures(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    images = [{"id": 5, "file_name": "pictures/1.png"}]
+    boxes = {"images": images, "annotations": [{"id": 1, "image_id": 5, "bbox": [40, 10, 80, 180]}]}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    opened = open_session(detector=f"boxes:{tmp_path / 'boxes.json'}")
+    with pytest.raises(EditError, match="nobody without a box"):
+        act(opened.session, 0, "detect", {})
+    act(opened.session, 1, "detect", {})
+    assert opened.person()["bbox"] == [40, 10, 80, 180]
 
 
 def test_people_found_in_a_new_file_can_be_undone(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

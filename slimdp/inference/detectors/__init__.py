@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slimdp.inference.detectors.box_file import BoxFileDetector
-from slimdp.inference.detectors.detector import DetectorError, DetectorKind, DetectorRequest
+from slimdp.inference.detectors.detector import (
+    DetectorError,
+    DetectorKind,
+    DetectorRequest,
+    VideoWantedError,
+)
 from slimdp.inference.detectors.follow import FollowDetector
 from slimdp.inference.detectors.network import NetworkDetector
 from slimdp.inference.detectors.torchvision_models import TorchvisionDetector
@@ -22,6 +27,7 @@ __all__ = [
     "FollowDetector",
     "NetworkDetector",
     "TorchvisionDetector",
+    "VideoWantedError",
     "YoloxDetector",
     "make_detector",
 ]
@@ -45,7 +51,8 @@ def make_detector(words: str, request: DetectorRequest | None = None) -> tuple[D
         request: what else it is made from; its `source` is not looked at.
 
     Raises:
-        ConfigError: no such detector, or one that cannot be made.
+        ConfigError: no such detector, or one that cannot be made; VideoWantedError for one that is made for a
+            video, which `request` lacks.
     """
     name, _, source = words.partition(":")
     request = replace(request or DetectorRequest(), source=source)

@@ -11,7 +11,12 @@ import numpy as np
 from flow_cache import Video, read_people_boxes
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import log_line
-from slimdp.inference.detectors.detector import DetectorError, DetectorRequest, no_boxes
+from slimdp.inference.detectors.detector import (
+    DetectorError,
+    DetectorRequest,
+    VideoWantedError,
+    no_boxes,
+)
 from slimdp.inference.video_frames import FrameSource
 from slimdp.inference.video_records import Boxes
 
@@ -53,8 +58,12 @@ class BoxFileDetector:
     @classmethod
     def from_request(cls, request: DetectorRequest) -> BoxFileDetector:
         """From the file that follows `boxes:` on the command line."""
-        if not request.source or request.frames is None:
+        if not request.source:
             raise DetectorError("boxes: needs a file: boxes:FILE.json")
+        if request.frames is None:
+            raise VideoWantedError(
+                f"boxes:{request.source}: the boxes are of a video, but no video is known here"
+            )
         return cls(Path(request.source), request.frames)
 
     @classmethod

@@ -24,6 +24,10 @@ class DetectorError(ConfigError):
     """A detector that is not there, cannot run, or was asked for what it cannot do."""
 
 
+class VideoWantedError(DetectorError):
+    """A detector that is made for one video alone, and no video is known yet: `DetectorRequest.frames`."""
+
+
 @dataclass(frozen=True)
 class DetectorRequest:
     """What a detector is made from."""
@@ -44,7 +48,7 @@ class DetectorKind(Protocol):
 
     @classmethod
     def from_request(cls, request: DetectorRequest) -> Any:
-        """A detector; raises DetectorError where it cannot be."""
+        """A detector; raises DetectorError where it cannot be, VideoWantedError where it lacks the video."""
 
     @classmethod
     def at_hand(cls) -> str | None:

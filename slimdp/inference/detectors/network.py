@@ -38,8 +38,12 @@ class NetworkDetector:
     @classmethod
     def from_request(cls, request: DetectorRequest) -> NetworkDetector:
         """From the checkpoint that follows `network:` on the command line."""
-        if not request.source or request.load is None:
+        if not request.source:
             raise DetectorError("network: needs a checkpoint: network:RUN/stage_NAME.pt")
+        if request.load is None:
+            raise DetectorError(
+                f"network:{request.source}: nothing reads checkpoints here: DetectorRequest(load=)"
+            )
         if request.side is not None:
             raise DetectorError("a network sees pictures of the side that it was trained on")
         model, config = request.load(Path(request.source))

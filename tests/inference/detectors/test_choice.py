@@ -13,6 +13,7 @@ from slimdp.inference.detectors import (
     DetectorError,
     DetectorRequest,
     FollowDetector,
+    VideoWantedError,
     make_detector,
 )
 from slimdp.inference.detectors.detector import suppress_overlaps
@@ -112,6 +113,12 @@ def test_boxes_of_a_file_are_read_by_frame(folder: Path, tmp_path: Path) -> None
         make_detector(f"boxes:{file}", DetectorRequest(frames=open_frames(folder)))
     with pytest.raises(DetectorError, match="boxes: needs a file"):
         make_detector("boxes")
+    with pytest.raises(
+        VideoWantedError, match=r"boxes\.json: the boxes are of a video, but no video is known"
+    ):
+        make_detector(f"boxes:{file}")
+    with pytest.raises(DetectorError, match=r"network:a\.pt: nothing reads checkpoints here"):
+        make_detector("network:a.pt")
 
 
 def test_of_boxes_that_overlap_the_best_stays() -> None:
