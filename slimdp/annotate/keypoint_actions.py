@@ -8,6 +8,7 @@ import numpy as np
 
 from slimdp.annotate.people import (
     EditError,
+    Person,
     count_help,
     with_guessed_keypoints,
     with_keypoint,
@@ -25,7 +26,8 @@ class Keypoint(Values):
     seen: Literal[0, 1, 2] = 2
 
     def apply(self, work: Work) -> None:
-        person, names = work.person(self.person), work.session.category.keypoint_names
+        person = work.person(self.person)
+        names = _keypoint_names(work, person)
         mark = (self.at[0], self.at[1], int(self.seen))
         entry = with_keypoint(person.entry, person.keypoints, names, self.index, mark)
         left = [each for each in person.guessed_keypoints if each["index"] != self.index]
@@ -43,7 +45,8 @@ class AcceptKeypoints(Values):
     keypoints: list[int] | None = None
 
     def apply(self, work: Work) -> None:
-        person, names = work.person(self.person), work.session.category.keypoint_names
+        person = work.person(self.person)
+        names = _keypoint_names(work, person)
         guessed = person.guessed_keypoints
         chosen = [each for each in guessed if self.keypoints is None or each["index"] in self.keypoints]
         if not chosen:
@@ -70,3 +73,11 @@ class RefuseKeypoint(Values):
         if len(left) == len(person.guessed_keypoints):
             raise EditError("this keypoint is not proposed")
         work.put(person, count_help(with_guessed_keypoints(person.entry, left), "keypoints", "refused"))
+
+
+def _keypoint_names(work: Work, person: Person) -> tuple[str, ...]:
+    """The names of somebody's keypoints; EditError where they are not those of the page."""
+    if not work.session.has_page_keypoints(person.entry):
+        shown = f"the page shows those of category {work.session.category_entry['id']}"
+        raise EditError(f"category {person.entry['category_id']} has other keypoints, and {shown}")
+    return work.session.category.keypoint_names

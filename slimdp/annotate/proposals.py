@@ -78,7 +78,7 @@ def _from_flow(session: Session, number: int) -> None:
         if before is None:
             work.add(moved.box, with_guessed_keypoints(fields, guessed), person_0.track)
         else:
-            if before.keypoints is not None:
+            if before.keypoints is not None or not session.has_page_keypoints(before.entry):
                 guessed = []
             counts = {"dp_help": {**before.entry.get("dp_help", {}), **fields.get("dp_help", {})}}
             entry = {**before.entry, "bbox": moved.box.tolist(), **fields, **counts}
@@ -141,7 +141,7 @@ def _annotations(session: Session, number: int) -> list[PersonAnnotation]:
                 step=np.zeros(count, np.int64),
                 track=person.entry.get("track_id"),
                 coarse=person.coarse,
-                keypoints=person.keypoints,
+                keypoints=person.keypoints if session.has_page_keypoints(person.entry) else None,
                 layout=session.surface.layout,
             )
         )

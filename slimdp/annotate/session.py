@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from flow_cache.coco import coco_records
 from slimdp.annotate.ask import next_asked
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document
 from slimdp.annotate.media import Media
 from slimdp.annotate.people import HIDDEN, EditError, Person, read_person
 from slimdp.annotate.views import ViewImages, coarse_colours
+from slimdp.data.annotation_file import read_categories
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.person_entry import CategoryLabels
 from slimdp.inference.detectors import DetectorRequest, make_detector
@@ -66,6 +68,9 @@ class Session:
         self._clock = clock
         self._page, self._heard = "", -PAGE_GONE_S
         self._images = _Images(document, media)
+        categories = coco_records(document.path, document.content, "categories", "category")
+        #: By category id what labels speak of, and the ids of those that are shown: as every reader has them.
+        self._labels, self._shown, _ = read_categories(document.path, categories, surface.layout)
 
     # ---- who edits
 
@@ -141,13 +146,14 @@ class Session:
             {**each, "at": place}
             for each, place in zip(person.asked, np.round(person.asked_points(), 2).tolist())
         ]
+        keypoints = person.keypoints if self.has_page_keypoints(person.entry) else None
         return {
             "id": person.entry["id"], "track": person.entry.get("track_id"),
             "box": np.round(person.box, 2).tolist(),
             "mask": None if person.coarse is None else _runs(person.coarse),
             "points": np.round(person.points, 2).tolist(), "part": person.part.tolist(), "uv": uv,
             "coarse": label.tolist(), "asked": asked, "next": next_asked(person.asked),
-            "keypoints": None if person.keypoints is None else person.keypoints.tolist(),
+            "keypoints": None if keypoints is None else keypoints.tolist(),
             "guessedKeypoints": person.guessed_keypoints,
             "help": person.entry.get("dp_help", {}), "crowd": bool(person.entry.get("iscrowd")),
         }  # fmt: skip
@@ -155,38 +161,40 @@ class Session:
     # ---- people and pictures of the file
 
     def entries(self) -> list[list[Entry]]:
-        """By picture: the file's entries of its people."""
+        """By picture: the file's entries of its people, not those of other categories."""
         with self._lock:
             found: list[list[Entry]] = [[] for _ in range(len(self.media))]
             numbers = self._images.numbers()
             for entry in self.document.content["annotations"]:
                 number = numbers.get(entry.get("image_id"))
-                if number is not None:
+                if number is not None and entry.get("category_id") in self._shown:
                     found[number].append(entry)
             return found
 
     @property
     def category(self) -> CategoryLabels:
-        """What labels of this file speak of."""
-        return CategoryLabels(tuple(self.category_entry.get("keypoints") or ()), self.surface.layout)
+        """What labels of somebody who is new speak of."""
+        return self._labels[self.category_entry["id"]]
 
     @property
     def category_entry(self) -> Entry:
-        """The file's category of the surface; the first one where none is named so."""
+        """The category of somebody who is new: of those that readers take for people the first."""
         categories: list[Entry] = self.document.content["categories"]
-        name = self.surface.layout.category
-        return next((entry for entry in categories if entry.get("name") == name), categories[0])
+        return next(entry for entry in categories if entry["id"] in self._shown)
+
+    def has_page_keypoints(self, entry: Entry) -> bool:
+        """Whether the category of an entry has the keypoints that the page shows."""
+        return self._labels[entry["category_id"]].keypoint_names == self.category.keypoint_names
 
     def people(self, number: int) -> list[tuple[int, Person]]:
         """Who is in a picture, each with its place among the file's annotations."""
         record = self.image_record(number)
         if record is None:
             return []
-        category, path = self.category_entry["id"], self.document.path
         return [
-            (place, read_person(entry, record, self.category, path))
+            (place, read_person(entry, record, self._labels[entry["category_id"]], self.document.path))
             for place, entry in enumerate(self.document.content["annotations"])
-            if entry.get("image_id") == record.id and entry.get("category_id") == category
+            if entry.get("image_id") == record.id and entry.get("category_id") in self._shown
         ]
 
     def image_record(self, number: int) -> ImageRecord | None:

@@ -18,6 +18,7 @@ from flow_cache.runtime.lock import HeldError
 from slimdp.annotate.actions import act
 from slimdp.annotate.document import open_document
 from slimdp.annotate.media import open_media
+from slimdp.annotate.people import EditError
 from slimdp.annotate.session import Session
 from slimdp.annotate.views import surface_identity
 from slimdp.data import read_annotations
@@ -200,6 +201,47 @@ def test_a_file_of_another_tool_keeps_what_it_held(
     person = written["annotations"][0]
     assert [bool(mask) for mask in person.pop("dp_masks")] == [True]
     assert written == given
+
+
+@pytest.mark.parametrize(
+    "people",
+    [
+        {"id": 1, "name": "Person"},
+        {"id": 1, "name": "pedestrian", "supercategory": "Person"},
+        {"id": 1, "name": "human"},
+    ],
+)
+def test_people_are_those_of_the_readers_whatever_comes_first(
+    open_session: Callable[..., Opened], tmp_path: Path, people: dict[str, Any]
+) -> None:
+    given = {**_foreign(), "categories": [{"id": 18, "name": "dog"}, people]}
+    (tmp_path / "other.json").write_text(json.dumps(given))
+    opened = open_session(name="other.json")
+    session = opened.session
+    assert [person["id"] for person in session.state(0)["people"]] == [5]
+    assert [each["people"] for each in session.overview()] == [1, 0]
+    act(session, 0, "box", {"box": [10, 10, 40, 60]})
+    assert opened.person(2)["category_id"] == 1
+    assert [person.id for person in read_annotations(opened.labels, tmp_path / "pictures").people] == [5, 7]
+
+
+def test_two_categories_of_people_each_keep_their_own_keypoints(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    categories = [
+        {"id": 1, "name": "person", "keypoints": ["nose"]},
+        {"id": 18, "name": "person", "keypoints": ["left_ear", "nose"]},
+    ]
+    given = {**_foreign(), "categories": categories}
+    given["annotations"][1] |= {"bbox": [10, 10, 50, 50], "keypoints": [20, 20, 2, 30, 30, 2]}
+    (tmp_path / "other.json").write_text(json.dumps(given))
+    opened = open_session(name="other.json")
+    assert [person["keypoints"] for person in opened.session.state(0)["people"]] == [None, None]
+    act(opened.session, 0, "keypoint", {"person": 5, "index": 0, "at": [60, 30]})
+    with pytest.raises(EditError, match="category 18 has other keypoints"):
+        act(opened.session, 0, "keypoint", {"person": 6, "index": 0, "at": [60, 30]})
+    assert opened.person(0)["keypoints"] == [60, 30, 2]
+    assert opened.person(1) == given["annotations"][1]
 
 
 @pytest.mark.parametrize(
