@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import Record
+from flow_cache.coco import LEAST_PX, Record
 from slimdp.annotate.changes import Entry
 from slimdp.data.box_frame import (
     FRAME,
@@ -26,10 +26,12 @@ from slimdp.data.box_frame import (
 )
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.data.rle import encode_rle
-from slimdp.structures import IGNORE, ImageRecord
+from slimdp.structures import IGNORE, BoxSource, ImageRecord
 
 #: Fields with a value for each point, in a file that has them.
 POINT_FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V", "dp_source", "dp_step", "dp_confidence")
+#: A box needs nothing of its picture.
+_NO_PICTURE = ImageRecord(0, Path(), "", 0, 0)
 #: What an annotator's own point has in them, beside its answer.
 _OF_ANNOTATOR = {"dp_source": 0, "dp_step": 0, "dp_confidence": 1.0}
 OPEN, SKIPPED, HIDDEN = "open", "skipped", "hidden"
@@ -45,6 +47,7 @@ class Person:
 
     entry: Entry
     box: np.ndarray  # (4,) x, y, width, height, image px
+    box_source: BoxSource
     points: np.ndarray  # (N, 2) x, y, px of the picture
     part: np.ndarray  # (N,) int64, 1..P
     uv: np.ndarray  # (N, 2), NaN where it is not known
@@ -70,11 +73,34 @@ class Person:
 
 def read_person(entry: Entry, image: ImageRecord, category: CategoryLabels, file: Path) -> Person:
     """Read an entry; raises AnnotationError where it is broken."""
-    place = f"annotation {entry.get('id')} of image {entry.get('image_id')}"
-    read = PersonEntry(Record(file, place, entry), image, category)
-    person = read.person()
+    person = PersonEntry(_record(entry, file), image, category).person()
     coarse = None if person.coarse is None else np.array(person.coarse)
-    return Person(entry, person.box, person.points, person.part, person.uv, coarse, person.keypoints)
+    return Person(
+        entry, person.box, person.box_source, person.points, person.part, person.uv, coarse, person.keypoints
+    )
+
+
+def read_box(entry: Entry, category: CategoryLabels, file: Path) -> np.ndarray:
+    """The box (4,) x, y, width, height px as readers have it: given, around keypoints, or from a scale."""
+    return PersonEntry(_record(entry, file), _NO_PICTURE, category).place()[0]
+
+
+def is_flat(entry: Entry) -> bool:
+    """Whether readers leave somebody out, whose box has no extent; COCO has some."""
+    box = entry.get("bbox")
+    return box is not None and min(box[2:]) < LEAST_PX
+
+
+def whole_number(value: object) -> int | None:
+    """A number of a file, which may be a text as `frame_id` is in some; None for what is none."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and len(value) <= 18 else None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if whole else None  # type: ignore[call-overload]
+
+
+def _record(entry: Entry, file: Path) -> Record:
+    return Record(file, f"annotation {entry.get('id')} of image {entry.get('image_id')}", entry)
 
 
 def new_person(
@@ -108,7 +134,7 @@ def with_box(person: Person, box: np.ndarray, size: tuple[int, int]) -> Entry:
     entry.pop("box_source", None)
     if person.coarse is None or entry.get("area") == float(person.box[2] * person.box[3]):
         entry["area"] = float(box[2] * box[3])
-    if "dp_x" in entry:
+    if entry.get("dp_x") is not None:
         x, y = frame_from_image(person.points, box).clip(0, FRAME).T
         entry |= {"dp_x": x.tolist(), "dp_y": y.tolist()}
     if person.asked:
@@ -162,16 +188,16 @@ def with_answer(
 ) -> Entry:
     """The entry with a point's answer: a new one (`point` None) at a place in the box frame, or another."""
     changed = dict(entry)
-    place = len(entry.get("dp_x", [])) if point is None else point
+    place = len(entry.get("dp_x") or ()) if point is None else point
     answer = {"dp_I": part, "dp_U": round(uv[0], 6), "dp_V": round(uv[1], 6)}
     if point is None:
         answer |= {"dp_x": round(frame_place[0], 4), "dp_y": round(frame_place[1], 4)}
     for name in POINT_FIELDS:
         value = answer.get(name)
-        if value is None and name in entry and name in _OF_ANNOTATOR:
+        if value is None and entry.get(name) is not None and name in _OF_ANNOTATOR:
             value = _OF_ANNOTATOR[name]
         if value is not None:
-            row = list(entry.get(name, []))
+            row = list(entry.get(name) or ())
             row[place : place + 1] = [value]
             changed[name] = row
     return changed

@@ -20,7 +20,7 @@ from slimdp.annotate.ask import next_asked
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document
 from slimdp.annotate.media import Media
-from slimdp.annotate.people import HIDDEN, EditError, Person, read_person
+from slimdp.annotate.people import HIDDEN, EditError, Person, is_flat, read_box, read_person, whole_number
 from slimdp.annotate.views import ViewImages, coarse_colours
 from slimdp.data.annotation_file import read_categories
 from slimdp.data.box_frame import sample_coarse
@@ -161,15 +161,29 @@ class Session:
     # ---- people and pictures of the file
 
     def entries(self) -> list[list[Entry]]:
-        """By picture: the file's entries of its people, not those of other categories."""
+        """By picture: the file's entries of the people whom readers take, none of other categories."""
         with self._lock:
             found: list[list[Entry]] = [[] for _ in range(len(self.media))]
             numbers = self._images.numbers()
             for entry in self.document.content["annotations"]:
                 number = numbers.get(entry.get("image_id"))
-                if number is not None and entry.get("category_id") in self._shown:
+                if number is not None and self._is_shown(entry):
                     found[number].append(entry)
             return found
+
+    def boxes(self) -> dict[int, list[np.ndarray]]:
+        """By picture with people: their boxes (4,) x, y, width, height px; no picture is decoded."""
+        return {
+            number: [self._box(entry) for entry in entries]
+            for number, entries in enumerate(self.entries())
+            if entries
+        }
+
+    def _box(self, entry: Entry) -> np.ndarray:
+        return read_box(entry, self._labels[entry["category_id"]], self.document.path)
+
+    def _is_shown(self, entry: Entry) -> bool:
+        return entry.get("category_id") in self._shown and not is_flat(entry)
 
     @property
     def category(self) -> CategoryLabels:
@@ -194,7 +208,7 @@ class Session:
         return [
             (place, read_person(entry, record, self._labels[entry["category_id"]], self.document.path))
             for place, entry in enumerate(self.document.content["annotations"])
-            if entry.get("image_id") == record.id and entry.get("category_id") in self._shown
+            if entry.get("image_id") == record.id and self._is_shown(entry)
         ]
 
     def image_record(self, number: int) -> ImageRecord | None:
@@ -259,10 +273,11 @@ class _Images:
         if place is None:
             return None
         entry, (width, height) = self._entries[place], self.media.size(number)
-        if (entry.get("width", width), entry.get("height", height)) != (width, height):
+        said = entry.get("width"), entry.get("height")
+        if None not in said and said != (width, height):
             raise EditError(
                 f"{entry.get('file_name')} has {width} x {height} px, but the labels are of "
-                f"{entry.get('width')} x {entry.get('height')} px; these are not the pictures of these labels"
+                f"{said[0]} x {said[1]} px; these are not the pictures of these labels"
             )
         video = None if entry.get("vid_id") is None else str(entry["vid_id"])
         return ImageRecord(int(entry["id"]), Path(), str(entry["file_name"]), width, height, video)
@@ -284,12 +299,12 @@ class _Index:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.by_file: dict[str, int] = {}
-        self.by_frame: dict[tuple[str | None, Any], int] = {}
+        self.by_frame: dict[tuple[str | None, int | None], int] = {}
         self.by_name: dict[str, list[int]] = {}
         for place, entry in enumerate(entries):
             name = str(entry.get("file_name"))
             self.by_file.setdefault(name, place)
-            self.by_frame.setdefault((str(entry.get("vid_id")), entry.get("frame_id")), place)
+            self.by_frame.setdefault((str(entry.get("vid_id")), whole_number(entry.get("frame_id"))), place)
             self.by_name.setdefault(PurePosixPath(name).name, []).append(place)
 
 

@@ -106,12 +106,7 @@ class Suggestions:
             self._failure = str(error) or type(error).__name__
 
     def _found(self) -> _Looked:
-        people = self._session.entries()
-        boxes = {
-            number: [np.array(entry["bbox"], dtype=np.float64) for entry in entries]
-            for number, entries in enumerate(people)
-            if entries
-        }
+        boxes = self._session.boxes()
         found = _Looked()
         if self._session.weights is not None:
             network = load_network(self._session.weights)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flow_cache.coco import FARTHEST_PX
 from slimdp.annotate.changes import Entry
-from slimdp.annotate.people import EditError, Person, new_person
+from slimdp.annotate.people import EditError, Person, new_person, whole_number
 from slimdp.annotate.session import Session
 
 Number = Annotated[float, Field(ge=-FARTHEST_PX, le=FARTHEST_PX, allow_inf_nan=False)]
@@ -44,21 +44,25 @@ class Work:
         raise EditError(f"nobody with the id {identity} is in this picture; the page will load it again")
 
     def put(self, person: Person, entry: Entry | None) -> None:
-        """What becomes of somebody's entry; None removes it."""
+        """What becomes of somebody's entry; None removes it.
+
+        Somebody whose box was read from keypoints or from MPII's scale has it in `bbox` from then on: labels
+        lie in its frame, and keypoints that move must not move them.
+        """
+        if entry is not None and entry.get("bbox") is None:
+            box, given_by = person.box.tolist(), int(person.box_source)
+            entry = {**entry, "bbox": box, "box_source": given_by}
         place = next(place for place, each in self._people if each.entry is person.entry)
         self.wanted["annotations", place] = entry
 
     def add(self, box: np.ndarray, more: Entry | None = None, track: int | None = None) -> Entry:
         """A new person in a box (4,) xywh px, with more fields."""
-        content, media = self.session.document.content, self.session.media
+        known, media = self.session.document.content["annotations"], self.session.media
         added = sum(table == "annotations" and place >= self._new for table, place in self.wanted)
-        identity = 1 + added + max((int(entry["id"]) for entry in content["annotations"]), default=0)
+        # Entries of other categories were not checked.
+        identity = 1 + added + max((whole_number(entry.get("id")) or 0 for entry in known), default=0)
         if track is None and media.is_video:
-            track = (
-                added
-                + 1
-                + max((int(entry.get("track_id") or 0) for entry in content["annotations"]), default=-1)
-            )
+            track = 1 + added + max((whole_number(entry.get("track_id")) or 0 for entry in known), default=-1)
         category = int(self.session.category_entry["id"])
         entry = new_person(identity, self.image_id(), category, box, track, self.size)
         self.wanted["annotations", self._new + added] = entry | (more or {})

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pytest
 
 from flow_cache.coco import AnnotationError
@@ -223,6 +224,58 @@ def test_people_are_those_of_the_readers_whatever_comes_first(
     act(session, 0, "box", {"box": [10, 10, 40, 60]})
     assert opened.person(2)["category_id"] == 1
     assert [person.id for person in read_annotations(opened.labels, tmp_path / "pictures").people] == [5, 7]
+
+
+def _as_the_reader_takes(**person: Any) -> dict[str, Any]:
+    """A file without sizes, with a person of no box, one of a flat box, and a dog of whom little is said."""
+    of_person = {"image_id": 1, "category_id": 1, "bbox": None}
+    return {
+        "images": [{"id": 1, "file_name": "pictures/0.png", "width": None, "height": None}],
+        "annotations": [
+            {"id": 5, **of_person, "dp_x": None, "dp_source": None, **person},
+            {"id": 6, **of_person, "bbox": [3, 3, 0, 0]},
+            {"image_id": 1, "category_id": 18},
+        ],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person", "keypoints": ["nose", "tail"]}],
+    }
+
+
+@pytest.mark.parametrize(
+    "person",
+    [{"keypoints": [60, 30, 2, 100, 170, 2]}, {"center": [80, 100], "scale": 0.5}],
+    ids=["keypoints", "centre"],
+)
+def test_what_the_reader_takes_can_be_labelled(
+    open_session: Callable[..., Opened], tmp_path: Path, person: dict[str, Any]
+) -> None:
+    (tmp_path / "labels.json").write_text(json.dumps(_as_the_reader_takes(**person)))
+    (before,) = read_annotations(tmp_path / "labels.json", tmp_path).people
+    opened = open_session()
+    session = opened.session
+    (shown,) = session.state(0)["people"]
+    assert shown["box"] == np.round(before.box, 2).tolist()
+    assert session.overview()[0]["people"] == 1
+    assert np.array_equal(session.boxes()[0], [before.box])
+    act(session, 0, "polygon", {"person": 5, "part": 1, "points": [[60, 40], [100, 40], [100, 90], [60, 90]]})
+    act(session, 0, "ask", {"person": 5})
+    views, index = session.views.of(1), session.state(0)["people"][0]["next"]
+    at = [views.width / 2, views.height / 2]
+    act(session, 0, "place", {"person": 5, "asked": index, "coarse": 1, "view": 0, "at": at})
+    act(session, 0, "keypoint", {"person": 5, "index": 1, "at": [90, 160], "seen": 0})
+    act(session, 0, "box", {"box": [10, 10, 40, 60]})
+    after, drawn = read_annotations(opened.labels, tmp_path).people
+    assert np.array_equal(after.box, before.box)  # though its keypoints would give another one now
+    assert (after.box_source, len(after.points), drawn.id) == (before.box_source, 1, 7)
+    assert opened.content()["annotations"][1:3] == _as_the_reader_takes()["annotations"][1:]
+
+
+def test_a_new_box_leaves_empty_fields_readable(open_session: Callable[..., Opened], tmp_path: Path) -> None:
+    given = _as_the_reader_takes(bbox=[10, 10, 50, 50], dp_y=None, dp_I=None)
+    (tmp_path / "labels.json").write_text(json.dumps(given))
+    opened = open_session()
+    act(opened.session, 0, "box", {"person": 5, "box": [20, 20, 50, 50]})
+    (person,) = read_annotations(opened.labels, tmp_path).people
+    assert person.box.tolist() == [20, 20, 50, 50]
 
 
 def test_two_categories_of_people_each_keep_their_own_keypoints(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,23 @@ def test_flow_leads_to_a_frame_of_each_scene(
     assert (first < CUT) != (second < CUT)
     outline(opened, 6)
     assert arrived(client)["suggested"][0] < CUT
+
+
+@pytest.mark.parametrize("by", ["flow", "network"])
+def test_people_without_a_box_are_looked_at_around_their_keypoints(
+    open_session: Callable[..., Opened], clip: Path, tmp_path: Path, small_network: str, by: str
+) -> None:
+    keypoints = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [20, 20, 2, 60, 50, 2]}
+    content = {
+        "images": [{"id": 1, "file_name": "clip/000002.png", "width": 96, "height": 64, "vid_id": "clip"}],
+        "annotations": [keypoints],
+        "categories": [{"id": 1, "name": "person", "keypoints": ["nose", "left_ankle"]}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    weights = small_network if by == "network" else None
+    opened = open_session(clip / "clip", frames=True, weights=weights)
+    answer = arrived(client_of(opened, clip / "flow.h5" if by == "flow" else None))
+    assert (answer["method"], answer["note"]) == ("features" if by == "network" else "flow", "")
 
 
 def test_what_is_wrong_is_told_beside_evenly_spread_frames(
