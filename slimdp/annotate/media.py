@@ -17,9 +17,18 @@ import cv2
 import numpy as np
 
 from flow_cache import FlowCacheError
-from flow_cache.images import IMAGE_SUFFIXES, ImageError, check_image, encode_image
+from flow_cache.images import (
+    IMAGE_SUFFIXES,
+    ImageError,
+    check_image,
+    decode_image,
+    encode_image,
+    read_image,
+)
 from flow_cache.runtime.atomic import write_bytes
+from flow_cache.runtime.checksums import file_sha256
 from flow_cache.video import frame_files, video_name
+from slimdp.annotate.people import EditError
 from slimdp.inference.video_frames import FrameSource, open_frames
 from slimdp.inference.video_records import VideoFrame
 
@@ -29,6 +38,10 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 _SHOWN_SIDE = 4096
 #: Pictures that are kept as they were decoded.
 _KEPT = 12
+#: Frames are compared at this side, px: each pixel is the mean of some, in which the noise is gone.
+_COMPARED_SIDE = 64
+#: Levels, of 255, by which a frame may differ from itself there, decoded by another version.
+_MOST_DIFFERENCE = 8
 
 
 @dataclass(frozen=True)
@@ -43,14 +56,19 @@ class Picture:
 class Media:
     """Pictures by number, decoded when they are asked for; made by `open_media`."""
 
-    def __init__(self, pictures: list[Picture], root: Path, source: FrameSource, still: bool) -> None:
+    def __init__(
+        self, pictures: list[Picture], root: Path, source: FrameSource, still: bool, elsewhere: bool = False
+    ) -> None:
         self.pictures, self.root = pictures, root
+        #: Whether they lie outside of the labels' folder, so that names do not say where.
+        self.elsewhere = elsewhere
         self.is_video = not still
         self.source = source
         self._recent: OrderedDict[int, np.ndarray] = OrderedDict()
         self._frames: Iterator[VideoFrame] | None = None
         self._at = -1  # the last frame that came out of it
         self._lock = threading.Lock()
+        self._compared: set[int] = set()  # frames that lie beside the labels as they are in the video
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -104,10 +122,35 @@ class Media:
         """Where a picture lies, or will lie once it is labelled."""
         return self.root / self.pictures[number].file_name
 
+    def file_sha256(self, number: int) -> str:
+        """SHA-256 of the file of a picture, which is none of a video file."""
+        return file_sha256(self.source.files[number]).hex()
+
+    def shows(self, number: int, file: Path) -> bool:
+        """Whether a file is what `keep` writes of a frame, but for what another decoder changes."""
+        own = decode_image(file, self._encode(number))
+        kept = read_image(file)
+        if own.shape != kept.shape:
+            return False
+        size = [min(length, _COMPARED_SIDE) for length in own.shape[1::-1]]
+        small = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (own, kept)]
+        return int(cv2.absdiff(*small).max()) <= _MOST_DIFFERENCE
+
     def keep(self, number: int) -> None:
-        """Write a frame of a video file beside the labels, if it is not there yet."""
-        if not self.source.files and not self.file(number).is_file():
-            write_bytes(self.file(number), encode_image(self.read(number), ".jpg", _JPEG))
+        """Write a frame of a video file beside the labels, if it is not there yet; EditError where another
+        picture is there."""
+        file = self.file(number)
+        if self.source.files or (number in self._compared and file.is_file()):
+            return
+        if not file.is_file():
+            write_bytes(file, self._encode(number))
+        elif not self.shows(number, file):
+            other = f"shows something else than frame {number} of {self.source.info.path}"
+            raise EditError(f"{file} {other}; remove that folder if no labels are of it, or rename the video")
+        self._compared.add(number)
+
+    def _encode(self, number: int) -> bytes:
+        return encode_image(self.read(number), ".jpg", _JPEG)
 
     def _decode(self, number: int) -> np.ndarray:
         if self.source.files:
@@ -150,11 +193,12 @@ def open_media(source: Path, labels: Path, frames: bool = False) -> Media:
         return Media(pictures, labels.parent, found, still=False)
     folder_path = (source if source.is_dir() else source.parent).resolve()
     root = labels.parent.resolve()
-    if not folder_path.is_relative_to(root):
+    elsewhere = not folder_path.is_relative_to(root)
+    if elsewhere:
         root = folder_path.parent if frames else folder_path
     video = video_name(folder_path) if frames else None
     pictures = [Picture(_below(file, root), video) for file in found.files]
-    return Media(pictures, root, found, still=not frames)
+    return Media(pictures, root, found, still=not frames, elsewhere=elsewhere)
 
 
 def _below(file: Path, root: Path) -> str:

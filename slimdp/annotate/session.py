@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from flow_cache.coco import coco_records
 from slimdp.annotate.ask import next_asked
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document
+from slimdp.annotate.images import ImageEntries
 from slimdp.annotate.media import Media
-from slimdp.annotate.people import HIDDEN, EditError, Person, is_flat, read_box, read_person, whole_number
+from slimdp.annotate.people import HIDDEN, EditError, Person, is_flat, read_box, read_person
 from slimdp.annotate.views import ViewImages, coarse_colours
 from slimdp.data.annotation_file import read_categories
 from slimdp.data.box_frame import sample_coarse
@@ -49,7 +50,10 @@ class OtherPageError(Exception):
 
 
 class Session:
-    """What the server serves; `weights` is a checkpoint for proposals, None for none."""
+    """What the server serves; `weights` is a checkpoint for proposals, None for none.
+
+    Raises DocumentError where the file has labels of other pictures that are called alike.
+    """
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class Session:
         self._lock = threading.RLock()
         self._clock = clock
         self._page, self._heard = "", -PAGE_GONE_S
-        self._images = _Images(document, media)
+        self._images = ImageEntries(document, media)
         categories = coco_records(document.path, document.content, "categories", "category")
         #: By category id what labels speak of, and the ids of those that are shown: as every reader has them.
         self._labels, self._shown, _ = read_categories(document.path, categories, surface.layout)
@@ -232,80 +236,6 @@ class Session:
             except ValueError as error:
                 raise EditError(str(error)) from None
         return self._detector
-
-
-class _Images:
-    """Which entry of `images` is which picture."""
-
-    def __init__(self, document: Document, media: Media) -> None:
-        self.document, self.media = document, media
-        self._indexed, self._known = -1, _Index([])
-
-    def numbers(self) -> dict[Any, int]:
-        """The number of the picture by the id of its entry."""
-        found: dict[Any, int] = {}
-        for number in range(len(self.media)):
-            place = self.place(number)
-            if place is not None:
-                found[self._entries[place].get("id")] = number
-        return found
-
-    @property
-    def _entries(self) -> list[Entry]:
-        entries: list[Entry] = self.document.content["images"]
-        return entries
-
-    def place(self, number: int) -> int | None:
-        """By the name with its folders, else by frame of the video, else by the name of one entry alone."""
-        if self._indexed != self.document.version:
-            self._indexed, self._known = self.document.version, _Index(self._entries)
-        picture, known = self.media.pictures[number], self._known
-        place = known.by_file.get(picture.file_name)
-        if place is None and picture.frame is not None:
-            return known.by_frame.get((picture.video, picture.frame))
-        if place is None:
-            same = known.by_name.get(PurePosixPath(picture.file_name).name, [])
-            return same[0] if len(same) == 1 else None
-        return place
-
-    def record(self, number: int) -> ImageRecord | None:
-        place = self.place(number)
-        if place is None:
-            return None
-        entry, (width, height) = self._entries[place], self.media.size(number)
-        said = entry.get("width"), entry.get("height")
-        if None not in said and said != (width, height):
-            raise EditError(
-                f"{entry.get('file_name')} has {width} x {height} px, but the labels are of "
-                f"{said[0]} x {said[1]} px; these are not the pictures of these labels"
-            )
-        video = None if entry.get("vid_id") is None else str(entry["vid_id"])
-        return ImageRecord(int(entry["id"]), Path(), str(entry["file_name"]), width, height, video)
-
-    def new(self, number: int) -> Entry:
-        picture, (width, height) = self.media.pictures[number], self.media.size(number)
-        identity = 1 + max((int(entry["id"]) for entry in self._entries), default=0)
-        entry: Entry = {"id": identity, "file_name": picture.file_name, "width": width, "height": height}
-        entry["is_labeled"] = True
-        if picture.video is not None:
-            entry |= {"vid_id": picture.video, "has_no_densepose": False, "nframes": len(self.media)}
-            if picture.frame is not None:
-                entry["frame_id"] = picture.frame
-        return entry
-
-
-class _Index:
-    """Places of images by what they are called."""
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.by_file: dict[str, int] = {}
-        self.by_frame: dict[tuple[str | None, int | None], int] = {}
-        self.by_name: dict[str, list[int]] = {}
-        for place, entry in enumerate(entries):
-            name = str(entry.get("file_name"))
-            self.by_file.setdefault(name, place)
-            self.by_frame.setdefault((str(entry.get("vid_id")), whole_number(entry.get("frame_id"))), place)
-            self.by_name.setdefault(PurePosixPath(name).name, []).append(place)
 
 
 def _summary(entries: Sequence[Entry]) -> dict[str, int]:

@@ -16,16 +16,28 @@ from flow_cache import FlowCacheError
 from flow_cache.images import read_image, save_png
 from slimdp.__main__ import main
 from slimdp.annotate.actions import act
+from slimdp.annotate.document import DocumentError
 from slimdp.annotate.media import equalise, open_media
+from slimdp.annotate.people import EditError
 from slimdp.annotate.serve import AnnotateSettings, MissingPackageError, annotate
 from slimdp.data import read_annotations
 from tests.annotate.conftest import Opened, draw_picture
 
+BOX = {"box": [40, 10, 90, 180]}
 
-def write_video(path: Path, frames: int = 6) -> None:
+
+def write_pictures(folder: Path, seed: int) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(2):
+        save_png(folder / f"{number}.png", draw_picture(seed + number))
+    return folder
+
+
+def write_video(path: Path, frames: int = 6, seed: int = 0) -> None:
+    path.parent.mkdir(exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 200))
     for number in range(frames):
-        writer.write(np.roll(draw_picture(), 3 * number, axis=1)[..., ::-1])
+        writer.write(np.roll(draw_picture(seed), 3 * number, axis=1)[..., ::-1])
     writer.release()
 
 
@@ -87,6 +99,130 @@ def test_pictures_elsewhere_are_named_from_their_own_folder(pictures: Path, tmp_
     assert (frames.pictures[0].file_name, frames.pictures[0].video) == ("pictures/0.png", "pictures")
     for media in (near, far, frames):
         assert read_image(media.file(0)).shape == (200, 160, 3)
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_second_folder_gets_images_of_its_own(
+    open_session: Callable[..., Opened], tmp_path: Path, caplog: pytest.LogCaptureFixture, frames: bool
+) -> None:
+    first, second = write_pictures(tmp_path / "a" / "clip", 0), write_pictures(tmp_path / "b" / "clip", 5)
+    act(open_session(first, frames=frames).session, 0, "box", BOX)
+    with caplog.at_level(logging.WARNING):
+        opened = open_session(second, frames=frames)
+    assert "such as a/clip/0.png, but of another folder or video than" in caplog.text
+    assert [each["people"] for each in opened.session.overview()] == [0, 0]
+    for number in range(2):
+        act(opened.session, number, "box", BOX)
+    assert [entry["image_id"] for entry in opened.content()["annotations"]] == [1, 2, 3]
+    # Two videos, of which frames are numbered alike: readers must tell them apart.
+    images = read_annotations(opened.labels, tmp_path).images
+    assert [image.file_name for image in images] == ["a/clip/0.png", "b/clip/0.png", "b/clip/1.png"]
+    assert [image.video for image in images] == (["clip", "b/clip", "b/clip"] if frames else [None] * 3)
+    for folder, people in ((first, [1, 0]), (second, [1, 1])):
+        shown = open_session(folder, frames=frames).session.overview()
+        assert [each["people"] for each in shown] == people
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "known"),
+    [
+        ("0.png", None, True),
+        ("0.png", "pictures", True),
+        ("pictures/0.png", "walk", True),
+        ("0.png", "walk", False),
+        ("images/0.png", None, False),
+        ("images/pictures/0.png", None, False),
+    ],
+)
+def test_labels_of_another_tool_are_known_by_a_name_that_says_no_other_folder_or_video(
+    open_session: Callable[..., Opened], pictures: Path, name: str, video: str | None, known: bool
+) -> None:
+    labels = pictures.parent / "far" / "labels.json"
+    labels.parent.mkdir()
+    image = {"id": 7, "file_name": name, "width": 160, "height": 200, "vid_id": video}
+    person = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [40, 10, 80, 180]}
+    category = {"id": 1, "name": "person"}
+    labels.write_text(json.dumps({"images": [image], "annotations": [person], "categories": [category]}))
+    session = open_session(pictures, name="far/labels.json", frames=True).session
+    assert [each["people"] for each in session.overview()] == [int(known), 0]
+    act(session, 1, "box", BOX)
+    new = json.loads(labels.read_text())["images"][1]
+    assert new["vid_id"] == (video if known and video else "pictures")
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_other_pictures_elsewhere_that_are_called_alike_are_refused(
+    open_session: Callable[..., Opened], tmp_path: Path, frames: bool
+) -> None:
+    first, second = write_pictures(tmp_path / "a" / "clip", 0), write_pictures(tmp_path / "b" / "clip", 5)
+    (tmp_path / "far").mkdir()
+    opened = open_session(first, name="far/labels.json", frames=frames)
+    act(opened.session, 1, "box", BOX)
+    before = opened.labels.read_bytes()
+    with pytest.raises(DocumentError, match=r"1\.png is another picture than .*b/clip/1\.png.*--out"):
+        open_session(second, name="far/labels.json", frames=frames)
+    assert opened.labels.read_bytes() == before
+    first.parent.rename(tmp_path / "c")  # the same pictures at another place
+    session = open_session(tmp_path / "c" / "clip", name="far/labels.json", frames=frames).session
+    assert [each["people"] for each in session.overview()] == [0, 1]
+    # Written before there were hashes.
+    content = json.loads(before)
+    assert len(content["images"][0].pop("dp_file_sha256")) == 16
+    opened.labels.write_text(json.dumps(content))
+    session = open_session(second, name="far/labels.json", frames=frames).session
+    assert [each["people"] for each in session.overview()] == [0, 1]
+
+
+def test_another_video_file_of_the_same_name_is_refused(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "monday" / "walk.avi")
+    write_video(tmp_path / "tuesday" / "walk.avi", seed=5)
+    opened = open_session(tmp_path / "monday" / "walk.avi")
+    act(opened.session, 3, "box", BOX)
+    before = opened.labels.read_bytes()
+    frame = tmp_path / "labels_frames" / "walk" / "000003.jpg"
+    with pytest.raises(DocumentError, match=f"tuesday/walk.avi: {frame} shows something else .*another name"):
+        open_session(tmp_path / "tuesday" / "walk.avi")
+    content = json.loads(before)
+    del content["info"]["dp_videos"]  # as earlier versions wrote it
+    opened.labels.write_text(json.dumps(content))
+    with pytest.raises(DocumentError, match="shows something else"):
+        open_session(tmp_path / "tuesday" / "walk.avi")
+    assert open_session(tmp_path / "monday" / "walk.avi").session.overview()[3]["people"] == 1
+    opened.labels.write_bytes(before)
+    frame.unlink()
+    assert open_session(tmp_path / "monday" / "walk.avi").session.overview()[3]["people"] == 1
+    with pytest.raises(DocumentError, match="none of its labelled frames is at"):
+        open_session(tmp_path / "tuesday" / "walk.avi")
+
+
+def test_a_frame_is_not_labelled_on_what_another_video_left_there(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    write_video(tmp_path / "monday" / "walk.avi")
+    write_video(tmp_path / "tuesday" / "walk.avi", seed=5)
+    opened = open_session(tmp_path / "monday" / "walk.avi")
+    act(opened.session, 3, "box", BOX)
+    opened.session.document.undo()
+    opened = open_session(tmp_path / "tuesday" / "walk.avi")
+    with pytest.raises(EditError, match=r"000003\.jpg shows something else than frame 3 of .*tuesday"):
+        act(opened.session, 3, "box", BOX)
+    assert opened.content()["annotations"] == []
+    act(opened.session, 2, "box", BOX)
+    kept = read_image(tmp_path / "labels_frames" / "walk" / "000002.jpg").astype(int)
+    assert np.abs(kept - opened.session.media.read(2)).mean() < 6
+
+
+def test_a_frame_that_is_a_text_is_found(open_session: Callable[..., Opened], tmp_path: Path) -> None:
+    write_video(tmp_path / "walk.avi")
+    image = {"id": 7, "file_name": "images/walk/1003.jpg", "vid_id": "walk", "frame_id": "3"}
+    image |= {"width": 160, "height": 200}
+    person = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [40, 10, 80, 180]}
+    content = {"images": [image], "annotations": [person], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    session = open_session(tmp_path / "walk.avi").session
+    assert [each["people"] for each in session.overview()] == [0, 0, 0, 1, 0, 0]
 
 
 def test_what_is_no_picture_is_left_out_or_refused(
