@@ -29,6 +29,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         metavar="VIDEO_OR_LABELS",
         help="a video file, a folder of its frames, or an annotation file with labels so far",
     )
+    add_input(command, "--labels", help="the labels of the video so far, as of slimdp annotate VIDEO")
     add_input(command, "--images", help="the folder that file names of the annotation file start at")
     command.add_argument("--count", type=int, default=5, help="frames to suggest, of each video (default: 5)")
     command.add_argument(
@@ -68,12 +69,17 @@ def _suggest(options: argparse.Namespace) -> None:
         )
     rng = np.random.default_rng(options.seed)
     found: dict[str, list[dict[str, Any]]] = {}
-    for video in asked_videos(options.source, options.images):
-        knowledge = _knowledge(video, method, options)
+    for video in asked_videos(options.source, options.images, options.labels):
+        done = len(video.labelled) == len(video.names)
+        suggestions = (
+            [] if done else suggest_frames(method, _knowledge(video, method, options), options.count, rng)
+        )
         print(f"{video.name}: {len(video.names)} frames, {len(video.labelled)} labelled")
+        if done:
+            print("  nothing left to suggest: every frame has labels")
         rows = [
             {"frame": each.frame, "name": video.names[each.frame], "gain": _plain(each.gain)}
-            for each in suggest_frames(method, knowledge, options.count, rng)
+            for each in suggestions
         ]
         for row in rows:
             gain = "" if row["gain"] is None else f", gain {row['gain']:.3g}"

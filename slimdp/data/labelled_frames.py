@@ -82,7 +82,7 @@ def extract_labelled_frames(
             "with (u, v) (dp_x, dp_y, dp_I, dp_U, dp_V) that a network could learn from"
         )
     images = {person.image.id: person.image for person in labelled}
-    frames = _assign(labels, images, videos, first_frame)
+    frames = find_labelled_frames(labels, images, videos, first_frame)
     for video in videos:
         _check_video(video.path)
     # Everybody in these frames: who has no labels may hide who has some.
@@ -115,9 +115,13 @@ def _check_video(path: Path) -> None:
                 raise FlowCacheError(f"{path} holds no frame")
 
 
-def _assign(
-    labels: Path, images: Mapping[int, ImageRecord], videos: Sequence[VideoSource], first_frame: int | None
+def find_labelled_frames(
+    labels: Path,
+    images: Mapping[int, ImageRecord],
+    videos: Sequence[VideoSource],
+    first_frame: int | None = None,
 ) -> list[LabelledFrame]:
+    """Which frames of videos some images of an annotation file are, by id; arguments and errors as above."""
     by_name = {video.name: video for video in videos}
     named: dict[str, list[ImageRecord]] = {}
     for image in images.values():

@@ -12,6 +12,7 @@ from flow_cache.__main__ import main as flow_main
 from slimdp.__main__ import main
 from slimdp.data import write_annotations
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+from slimdp.suggest.video import asked_videos
 
 FRAMES = 8
 
@@ -78,6 +79,96 @@ def test_labels_of_one_scene_lead_to_the_other(clip: Path, tmp_path: Path) -> No
     assert suggested(out)[0] in (1, 2, 3)
     assert main([*command, "--out", str(out)]) == 0  # evenly: as far from frame 6 as can be
     assert suggested(out) == [0]
+
+
+@pytest.fixture
+def labelled_video(clip: Path, tmp_path: Path) -> Path:
+    """The clip as my.avi, and my.json with labels of frames 6 and 7 and a box in frame 2, as `slimdp annotate
+    my.avi` writes them."""
+    frames = [cv2.imread(str(file)) for file in sorted((clip / "clip").glob("*.png"))]
+    writer = cv2.VideoWriter(str(tmp_path / "my.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    images, people = [], []
+    (tmp_path / "my_frames" / "my").mkdir(parents=True)
+    for identity, index in enumerate((6, 7, 2), start=1):
+        name = f"my_frames/my/{index:06d}.jpg"
+        cv2.imwrite(str(tmp_path / name), frames[index])
+        image = {"id": identity, "file_name": name, "width": 96, "height": 64, "vid_id": "my"}
+        images.append({**image, "frame_id": index, "is_labeled": True, "nframes": FRAMES})
+        person = {"id": identity, "image_id": identity, "category_id": 1, "bbox": [10, 10, 60, 40]}
+        points = {"dp_x": [60], "dp_y": [60], "dp_I": [2], "dp_U": [0.5], "dp_V": [0.5]}
+        people.append(person | (points if index != 2 else {}))
+    content = {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "my.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_labels_of_a_video_file_lead_to_its_other_frames(
+    labelled_video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = labelled_video, labelled_video / "next.json"
+    (video,) = asked_videos(folder / "my.avi", labels=folder / "my.json")
+    assert (len(video.names), video.labelled) == (FRAMES, (6, 7))
+    assert {index: [box.tolist() for box in boxes] for index, boxes in (video.boxes or {}).items()} == {
+        index: [[10, 10, 60, 40]] for index in (2, 6, 7)
+    }
+    command = ["suggest", str(folder / "my.avi"), "--labels", str(folder / "my.json"), "--count", "1"]
+    assert main([*command, "--out", str(out)]) == 0
+    assert suggested(out) == [0]  # as far from frame 6 as can be
+    assert "my: 8 frames, 2 labelled" in capsys.readouterr().out
+    precompute = ["precompute", str(folder / "my.avi"), "--out", str(folder / "flow.h5"), "--steps=-1,1"]
+    assert flow_main(precompute) == 0
+    assert main([*command, "--flow", str(folder / "flow.h5"), "--out", str(out)]) == 0
+    assert suggested(out)[0] in (1, 2, 3)  # of the other scene
+
+
+def test_labels_of_a_folder_of_frames_are_known_by_its_names(clip: Path, labelled_video: Path) -> None:
+    content = json.loads((labelled_video / "my.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = f"clip/{image['frame_id']:06d}.png"
+    (labelled_video / "other.json").write_text(json.dumps(content))
+    (video,) = asked_videos(clip / "clip", labels=labelled_video / "other.json")
+    assert (video.name, video.labelled, set(video.boxes or {})) == ("clip", (6, 7), {2, 6, 7})
+
+
+@pytest.mark.parametrize("labels", ["my.json", "renamed.json"])
+def test_a_folder_of_labelled_frames_alone_is_no_video(
+    labelled_video: Path, capsys: pytest.CaptureFixture[str], labels: str
+) -> None:
+    folder = labelled_video
+    (folder / "my.json").rename(folder / labels)
+    assert main(["suggest", str(folder / labels), "--images", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert "my_frames/my has the labelled frames of 'my' alone (3); name the video" in said
+    assert f"slimdp suggest VIDEO --labels {folder / labels}" in said
+
+
+def test_nothing_left_to_suggest_is_said(
+    labelled_video: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((labelled_video / "my.json").read_text())
+    del content["images"][2], content["annotations"][2]
+    (labelled_video / "my_frames" / "my" / "000002.jpg").unlink()
+    (labelled_video / "my_frames").rename(labelled_video / "frames")
+    for image in content["images"]:
+        image["file_name"] = image["file_name"].replace("my_frames", "frames")
+    (labelled_video / "my.json").write_text(json.dumps(content))
+    assert main(["suggest", str(labelled_video / "my.json"), "--images", str(labelled_video)]) == 0
+    said = capsys.readouterr().out
+    assert "my: 2 frames, 2 labelled\n  nothing left to suggest: every frame has labels" in said
+
+
+def test_labels_of_other_videos_are_refused(labelled_video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads((labelled_video / "my.json").read_text())
+    content["images"][0]["vid_id"], content["images"][1]["vid_id"], content["images"][2]["vid_id"] = "abc"
+    (labelled_video / "my.json").write_text(json.dumps(content))
+    labels = ["--labels", str(labelled_video / "my.json")]
+    assert main(["suggest", str(labelled_video / "my.avi"), *labels]) == 2
+    assert "no labels of video 'my', but of a, b, c" in capsys.readouterr().err
+    assert main(["suggest", str(labelled_video / "my.json"), *labels]) == 2
+    assert "name the video of the labels in its place" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
