@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,24 @@ def name_entry(entry: Mapping[str, Any], field: str, kind: str, position: int) -
     """What errors call an entry of a list: by its id, and its image, where it has them."""
     name = f"{kind} {short(entry['id'])}" if "id" in entry else f"{field}[{position}]"
     return f"{name} of image {short(entry['image_id'])}" if "image_id" in entry else name
+
+
+def category_of(record: Record, said: int | str | None, listed: Collection[int | str]) -> int | str | None:
+    """The id of an annotation's category, where it says `said` and `categories` lists these ids.
+
+    Without a word it is the only listed one; None where no categories are listed. Raises the record's error
+    where it says nothing of several, or an id that is not listed. A negative one need not be: converters of
+    tracking sets mark with -1 what nobody shall count.
+    """
+    if said is None and len(listed) < 2:
+        return next(iter(listed), None)
+    if not listed or said in listed or (isinstance(said, int) and said < 0):
+        return said
+    some = ", ".join(map(short, list(listed)[:8])) + (", ..." if len(listed) > 8 else "")
+    if said is None:
+        raise record.error("category_id", f"missing, but `categories` lists several ({some}); say which")
+    problem = f"{short(said)} is none of the ids of `categories` ({some})"
+    raise record.error("category_id", f"{problem}; correct it, or list the category")
 
 
 class NoPersonError(ValueError):

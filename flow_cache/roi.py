@@ -15,9 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import LEAST_PX, NoPersonError, Record, coco_records, person_categories, read_coco
+from flow_cache.coco import (
+    LEAST_PX,
+    NoPersonError,
+    Record,
+    category_of,
+    coco_records,
+    person_categories,
+    read_coco,
+)
 from flow_cache.codec import pixels_touched
 from flow_cache.errors import FlowCacheError
+from flow_cache.runtime.words import counted
 from flow_cache.video import Video, find_name
 
 _LOG = logging.getLogger(__name__)
@@ -67,8 +76,8 @@ def read_people_boxes(path: Path, videos: Sequence[Video], margin: float) -> dic
     of `annotations`, `image_id` and `bbox`: x, y, width, height px, and `track_id` where it
     is there. Of several `categories` people alone are read (`person_categories`). Frames of videos that were
     not given are ignored; boxes without a pixel of their frame are passed over, and the log counts them.
-    Raises FlowCacheError, which names file and entry, for no such file or form, a bad box, a frame that a
-    video lacks, another size, or a video without boxes.
+    Raises FlowCacheError, which names file and entry, for no such file or form, a bad box, a category that is
+    not listed, a frame that a video lacks, another size, or a video without boxes.
     """
     if not math.isfinite(margin) or margin < 0:
         raise FlowCacheError(f"margin {margin}; wanted a share of the box's longer side, 0 or more")
@@ -146,16 +155,22 @@ def _read_boxes(
     path: Path, content: dict[str, Any], frames: _Frames, videos: Mapping[str, Video]
 ) -> dict[str, dict[int, list[_Person]]]:
     """People's boxes and tracks by video and frame."""
-    people = _person_categories(path, content)
+    people, listed = _person_categories(path, content)
     passed_over: list[str] = []
+    ignored = 0
     boxes: dict[str, dict[int, list[_Person]]] = {name: {} for name in videos}
     for entry in coco_records(path, content, "annotations", "annotation", FlowCacheError):
         image_id = entry.identity("image_id")
         if image_id not in frames:
             raise entry.error("image_id", "no image of the file has it")
         place = frames[image_id]
-        category = entry.identity("category_id") if entry.has("category_id") else None
-        if place is not None and (not people or category in people):
+        said = entry.identity("category_id") if entry.has("category_id") else None
+        if place is None:
+            continue
+        category = category_of(entry, said, listed)
+        if people and category not in people:
+            ignored += category not in listed
+        else:
             name, frame = place
             box = entry.sound_box()
             if _shows(box, videos[name]):
@@ -163,6 +178,8 @@ def _read_boxes(
                 boxes[name].setdefault(frame, []).append((box, track))
             else:
                 passed_over.append(entry.place)
+    if ignored:
+        _LOG.warning("%s: %s of a negative category_id passed over", path, counted(ignored, "annotation"))
     if passed_over:
         some = "; ".join(passed_over[:3]) + ("; ..." if len(passed_over) > 3 else "")
         _LOG.warning(
@@ -179,18 +196,20 @@ def _tracks(people: Mapping[int, Sequence[_Person]]) -> dict[int, np.ndarray] | 
     return {frame: np.array(of_frame, np.int64) for frame, of_frame in numbers.items()}
 
 
-def _person_categories(path: Path, content: dict[str, Any]) -> set[object]:
-    """The ids of the categories of people; none where no category is named, and all boxes are people's."""
+def _person_categories(path: Path, content: dict[str, Any]) -> tuple[set[object], list[int | str]]:
+    """The ids of the categories of people, and of all; none where the file lists no category, and all boxes
+    are people's."""
     if content.get("categories") is None:
-        return set()
-    records = coco_records(path, content, "categories", "category", FlowCacheError)
+        return set(), []
+    records = list(coco_records(path, content, "categories", "category", FlowCacheError))
+    listed = [one.identity("id") for one in records]
     try:
-        people, said = person_categories([{**one.content, "id": one.identity("id")} for one in records])
+        people, said = person_categories([{**one.content, "id": i} for one, i in zip(records, listed)])
     except NoPersonError as error:
         raise FlowCacheError(f"{path}: categories: {error}") from error
     if said:
         _LOG.warning("%s: %s", path, said)
-    return people
+    return people, listed
 
 
 def _check_one_video(image: Record, vid_id: object, video: Video, ids: dict[str, object]) -> None:

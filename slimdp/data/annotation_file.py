@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flow_cache.coco import AnnotationError, NoPersonError, Record, coco_records, person_categories, read_coco
+from flow_cache.coco import (
+    AnnotationError,
+    NoPersonError,
+    Record,
+    category_of,
+    coco_records,
+    person_categories,
+    read_coco,
+)
 from flow_cache.images import MAX_PIXELS, UPRIGHT, ImageError, check_image
 from flow_cache.runtime.progress import tracked
+from flow_cache.runtime.words import counted
 from slimdp.data.frame_numbers import FrameName, FrameNumberError, number_frames
 from slimdp.data.person_entry import CategoryLabels, PersonEntry
 from slimdp.data.rle import LONGEST_OUTLINE_PX, outline_length
@@ -144,9 +153,11 @@ def _read_people(
     unnamed = CategoryLabels(layout=layout or PEOPLE)
     seen: set[tuple[int, int]] = set()
     left_out: list[str] = []
+    ignored = 0
     for record in coco_records(path, content, "annotations", "annotation"):
-        category = record.integer("category_id") if record.has("category_id") else None
+        category = read_category(record, labels)
         if people and category not in people:
+            ignored += category not in labels
             continue
         image_id, person_id = record.integer("image_id"), record.integer("id")
         if image_id not in images:
@@ -159,6 +170,8 @@ def _read_people(
             left_out.append(record.place)
         else:
             yield entry
+    if ignored and warn:
+        _LOG.warning("%s: %s of a negative category_id passed over", path, counted(ignored, "annotation"))
     if left_out and warn:
         why = f"{len(left_out)} of {len(seen)} people left out, for their boxes have no width or height"
         _LOG.warning("%s: %s: %s", path, why, ", ".join(left_out[:5]) + ", ..." * (len(left_out) > 5))
@@ -187,6 +200,12 @@ def read_categories(
     except NoPersonError as error:
         raise AnnotationError(f"{path}: categories: {error}") from error
     return labels, people, note
+
+
+def read_category(record: Record, labels: Mapping[Any, CategoryLabels]) -> int | str | None:
+    """The category of an annotation, by the ids of `read_categories`; raises as `category_of`."""
+    said = record.integer("category_id") if record.has("category_id") else None
+    return category_of(record, said, labels.keys())
 
 
 def _read_layout(record: Record, wanted: PartLayout | None) -> PartLayout:

@@ -18,6 +18,7 @@ from slimdp.data.annotation_file import (
     ImageEntry,
     number_images,
     read_categories,
+    read_category,
     read_image_entry,
     read_keypoint_names,
 )
@@ -260,7 +261,7 @@ def _people(
     for record in _records(content, "annotations", "annotation", findings):
         entry = None
         try:
-            category = record.integer("category_id") if record.has("category_id") else None
+            category = read_category(record, labels)
             image = images.get(record.integer("image_id"))
             if person_categories and category not in person_categories:
                 others += 1
@@ -270,7 +271,8 @@ def _people(
                 found = f"{short(record.content['image_id'])} is none of the ids of images"
                 findings.add_field("image-unknown", record, "image_id", found)
         except AnnotationError as error:
-            findings.add_error("person-field", record, error)
+            of_category = field_and_problem(error, record)[0] == "category_id"
+            findings.add_error("category-unknown" if of_category else "person-field", record, error)
         yield None if entry is None or _is_flat(entry, findings) else entry
     if others:
         found = f"{others} of {len(content['annotations'])} annotations of other categories"

@@ -63,6 +63,8 @@ RULES = {
     "person-id-twice": Rule(ERROR, "ids used once in a picture", "give one of the two another id"),
     "person-id-repeated": Rule(NOTE, "ids used once in a file", _NOTHING),
     "other-category": Rule(NOTE, "annotations of the category person", "nothing; they are passed over"),
+    "category-unknown": Rule(ERROR, "category_id among the ids of categories",
+        "correct category_id, or list the category"),
     "category-unclear": Rule(ERROR, "a category named person", "name the categories of people person"),
     "category-taken": Rule(WARNING, "a category named person", "nothing, if its entries are people"),
     "flag-broken": Rule(ERROR, '0, 1, false or true in flags: a text such as "0" is none', _CORRECT),

@@ -309,7 +309,6 @@ def test_missing_sizes_are_those_of_the_pictures(scene: dict[str, Any], save: Sa
         ([{"id": 1, "name": "woman", "supercategory": "person"}, {"id": 2, "name": "dog"}], [7]),
         (None, [7, 8]),
         ([{"id": 1, "name": "face", "supercategory": "person"}, {"id": 2, "name": "person"}], [8]),
-        ([{"id": 1, "name": "skier"}], [7]),
         ([], [7, 8]),
     ],
 )
@@ -319,6 +318,44 @@ def test_who_is_a_person(
     scene["categories"] = categories
     scene["annotations"].append({**scene["annotations"][0], "id": 8, "category_id": 2})
     assert [person.id for person in read(save(scene)).people] == people
+
+
+@pytest.mark.parametrize("said", [{}, {"category_id": None}, {"category_id": 4}])
+def test_the_only_category_is_that_of_who_does_not_say(
+    scene: dict[str, Any], save: Save, said: dict[str, Any]
+) -> None:
+    scene["categories"] = [{"id": 4, "name": "skier", "keypoints": ["nose"]}]
+    del scene["annotations"][0]["category_id"]
+    scene["annotations"][0] |= {**said, "keypoints": [20, 30, 2]}
+    person = read(save(scene)).people[0]
+    assert len(person.points) == len(scene["annotations"][0]["dp_x"])
+    assert person.keypoints is not None  # which are named by the category
+
+
+@pytest.mark.parametrize(
+    ("categories", "category", "message"),
+    [
+        ([1], 2, r"annotation 7 .*: category_id: 2 is none of the ids of `categories` \(1\); correct it"),
+        ([1, 4], 0, r"annotation 7 .*: category_id: 0 is none of the ids of `categories` \(1, 4\)"),
+        ([1, 4], None, r"annotation 7 .*: category_id: missing, but `categories` lists several \(1, 4\)"),
+    ],
+)
+def test_categories_that_are_not_listed_are_refused(
+    scene: dict[str, Any], save: Save, categories: list[int], category: int | None, message: str
+) -> None:
+    scene["categories"] = [{"id": identity, "name": "person"} for identity in categories]
+    scene["annotations"][0]["category_id"] = category
+    with pytest.raises(AnnotationError, match=message):
+        read(save(scene))
+
+
+def test_negative_categories_are_counted_and_passed_over(
+    scene: dict[str, Any], save: Save, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene["categories"] = [{"id": 1, "name": "pedestrian"}]
+    scene["annotations"].append({**scene["annotations"][0], "id": 8, "category_id": -1})
+    assert [person.id for person in read(save(scene)).people] == [7]
+    assert "1 annotation of a negative category_id passed over" in caplog.text
 
 
 def test_several_categories_without_people_are_refused(scene: dict[str, Any], save: Save) -> None:

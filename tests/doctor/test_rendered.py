@@ -198,6 +198,7 @@ DAMAGES: dict[str, tuple[Damage, dict[str, int]]] = {
         edited(STILLS, lambda content: content["annotations"][-1].update(id=content["annotations"][0]["id"])),
         {"person-id-repeated": 1},
     ),
+    "category that is not listed": (person(category_id=2), {"category-unknown": 1}),
     "another category": (
         edited(STILLS, lambda content: [
             content["categories"].append({"id": 2, "name": "dog"}),

@@ -88,12 +88,35 @@ def test_boxes_of_other_things_are_left_out(write: Write) -> None:
         ([{"id": 7, "name": "person"}, {"id": 1, "name": "dog"}], [2]),
         ([{"id": 7, "name": "Pedestrian"}, {"id": 1, "name": "dog"}], [2]),
         ([{"id": 7, "name": "woman", "supercategory": "person"}, {"id": 1, "name": "dog"}], [2]),
-        ([{"id": 7, "name": "skier"}], [2]),
         ([], [2, 3]),  # no word on whose boxes they are
         (None, [2, 3]),
     ):
         people = read_people_boxes(write({**content, "categories": categories}), [WALK], 0)
         assert sorted(people["walk"].boxes) == frames
+
+
+def test_boxes_that_do_not_say_are_of_the_only_category(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = coco((2, [1, 2, 3, 4]), (3, [5, 6, 7, 8]), (4, [5, 6, 7, 8]))
+    categories: list[dict[str, Any]] = [{"id": 7, "name": "skier"}]
+    for annotation, category in zip(content["annotations"], (7, None, -1)):
+        annotation["category_id"] = category
+    people = read_people_boxes(write({**content, "categories": categories}), [WALK], 0)
+    assert sorted(people["walk"].boxes) == [2, 3]
+    assert "1 annotation of a negative category_id passed over" in caplog.text
+    categories.append({"id": 9, "name": "dog", "supercategory": "animal"})
+    with pytest.raises(FlowCacheError, match=r"none of the 2 categories"):
+        read_people_boxes(write({**content, "categories": categories}), [WALK], 0)
+    categories[0]["name"] = "person"
+    with pytest.raises(FlowCacheError, match=r"annotation 1 .*missing, but .* several \(7, 9\)"):
+        read_people_boxes(write({**content, "categories": categories}), [WALK], 0)
+
+
+def test_boxes_of_categories_that_are_not_listed_are_refused(write: Write) -> None:
+    content = {**coco((2, [1, 2, 3, 4])), "categories": [{"id": 2, "name": "person"}]}
+    with pytest.raises(FlowCacheError, match=r"category_id: 1 is none of the ids of `categories` \(2\)"):
+        read_people_boxes(write(content), [WALK], 0)
 
 
 def test_sizes_may_be_missing_and_boxes_flat(write: Write, caplog: pytest.LogCaptureFixture) -> None:
