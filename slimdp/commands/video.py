@@ -207,7 +207,7 @@ def _smoother(options: argparse.Namespace, source: FrameSource) -> Smoother:
     from slimdp.inference.person_flow import StoredFlow
     from slimdp.registry import lookup
 
-    flow = None if options.flow is None else StoredFlow(FlowStore(options.flow), source.info)
+    flow = None if options.flow is None else StoredFlow(FlowStore(options.flow), source)
     smoother: Smoother = lookup("slimdp.smoothers", options.smooth, "--smooth")(options.reach, flow)
     return smoother
 

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from flow_cache import DenseInverseSearch, FlowCacheError, FlowEstimator, FlowPair, FlowStore
+from flow_cache import DenseInverseSearch, FlowEstimator, FlowPair, FlowStore
 from flow_cache.chain import inside_frame
 from slimdp.data.crops import crop_image
 from slimdp.geometry import affine_zoom, apply_affine, invert_affine, move_box
-from slimdp.inference.video_records import PersonMaps, VideoFrame, VideoInfo
+from slimdp.inference.video_frames import FrameSource
+from slimdp.inference.video_records import PersonMaps, VideoFrame
+from slimdp.motion.source_flow import find_source
 
 #: Of crops, px: flow of larger ones takes longer and moves maps of a quarter of the size no better.
 _LARGEST_CROP = 128
@@ -110,20 +112,16 @@ class StoredFlow:
 
     Args:
         store: open.
-        info: of the video, whose name the store knows it by.
+        source: the video.
 
     Raises:
-        FlowCacheError: the store has no such video, or one of another size.
+        FlowCacheError, AnnotationError: the store lacks the video, as `find_source` says.
     """
 
-    def __init__(self, store: FlowStore, info: VideoInfo) -> None:
-        self._store, self._video = store, info.name
-        width, height = store.size(info.name)
-        if (width, height) != (info.width, info.height):
-            raise FlowCacheError(
-                f"the flow of video {info.name!r} is of {width} x {height} px, and {info.path} has frames of "
-                f"{info.width} x {info.height} px"
-            )
+    def __init__(self, store: FlowStore, source: FrameSource) -> None:
+        info = source.info
+        size, names = (info.width, info.height), source.frame_names()
+        self._store, self._video = store, find_source(store, info.path, names, size)
 
     def between(self, person: PersonMaps, frame_0: VideoFrame, frame_1: VideoFrame) -> PersonFlow:
         """As `PersonFlowSource`; MissingFlowError where the store lacks it."""

@@ -30,7 +30,8 @@ from slimdp.motion.frame_series import frame_numbers
 from slimdp.structures import ImageRecord
 
 _LOG = logging.getLogger(__name__)
-_HASH = re.compile("[0-9a-f]{64}")
+#: A store's hash of frames; exact flow that was rendered has another text there.
+SHA256 = re.compile("[0-9a-f]{64}")
 #: Pictures of a folder that are compared with their video by content.
 _COMPARED = 8
 
@@ -122,7 +123,7 @@ def _match_images(folder: AnnotatedFolder, check: bool) -> FolderMatch:
     places = {name: index for index, name in enumerate(record.frame_names)}
     new = sorted(set(folder.files) - set(places))
     # Exact flow that was rendered has no hash of pictures.
-    comparable = check and bool(_HASH.fullmatch(record.source_hash)) and len(folder.files) > 1
+    comparable = check and bool(SHA256.fullmatch(record.source_hash)) and len(folder.files) > 1
     missing = next((image for image in folder.images if image.file.name not in places), None)
     if (comparable and new) or missing:
         source = _source_of(folder) if comparable else None
@@ -280,7 +281,7 @@ def _numbered(folder: AnnotatedFolder, offset: int) -> FolderMatch:
 def _source_of(folder: AnnotatedFolder) -> Video | None:
     """What the flow was computed from, where it is elsewhere than the pictures, still there and unchanged."""
     record, given = folder.record, Path(folder.record.source)
-    if is_folder_of(record, folder.path) or not _HASH.fullmatch(record.source_hash):
+    if is_folder_of(record, folder.path) or not SHA256.fullmatch(record.source_hash):
         return None
     for path in (given, folder.path.parent / given.name, folder.path / given.name):
         with suppress(FlowCacheError):  # a picture of the source is gone

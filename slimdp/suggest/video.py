@@ -17,8 +17,8 @@ from slimdp.data.crops import crop_side
 from slimdp.data.frame_numbers import frame_number
 from slimdp.data.labelled_frames import find_labelled_frames
 from slimdp.inference.video_frames import FrameSource, open_frames
-from slimdp.motion.frame_places import find_video
 from slimdp.motion.reach import FrameReach, grid_in_box, measure_reach
+from slimdp.motion.source_flow import find_source
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
 #: A person's crop has this side where flow is checked, px (Slim DensePose, 5.4).
@@ -142,13 +142,11 @@ def video_reach(
     """How far labels of each frame get along the flow of a store, at places over its known people's boxes, or
     over the frame where nobody is known; `follow` is told each frame as its turn comes.
 
-    Raises MissingFlowError where the store lacks the video, ConfigError for another number of frames.
+    Raises as `find_source` where the store lacks the video, ConfigError for another number of frames.
     """
-    if video.image is not None:
-        name = find_video(store, video.image)
-    else:
-        store.frames(video.name)  # raises MissingFlowError
-        name = video.name
+    info, files = video.source.info, video.source.files
+    source = files[0].parent if files else info.path
+    name = find_source(store, source, video.names, (info.width, info.height), video.image)
     if len(store.frames(name)) != len(video.names):
         counts = f"{len(store.frames(name))} frames of {name!r}, but the video has {len(video.names)}"
         again = "compute it again: python -m flow_cache precompute"

@@ -343,16 +343,16 @@ def test_stored_flow_is_read_around_people(tmp_path: Path) -> None:
         STRIDE,
     )
     with FlowStore(tmp_path / "flow.h5") as store:
-        flow = StoredFlow(store, source.info).between(one, frames[0], frames[1])
+        flow = StoredFlow(store, source).between(one, frames[0], frames[1])
         points = np.array([[50.0, 40], [60, 50]])
         moved, trusted = flow.move(points, 1.0)
         assert trusted.all()
         np.testing.assert_allclose(moved, points + [4, -3], atol=0.3)
         with pytest.raises(FlowCacheError, match="the flow of video 'walk' is of 160 x 120 px"):
-            StoredFlow(store, replace(source.info, width=100))
+            StoredFlow(store, replace(source, info=replace(source.info, width=100)))
         with pytest.raises(MissingFlowError):
-            StoredFlow(store, source.info).between(one, frames[2], replace(frames[2], index=3))
-        assert StoredFlow(store, source.info).settings()["estimator"] == "dis"
+            StoredFlow(store, source).between(one, frames[2], replace(frames[2], index=3))
+        assert StoredFlow(store, source).settings()["estimator"] == "dis"
 
 
 def test_no_smoothing_gives_the_same_frames() -> None:

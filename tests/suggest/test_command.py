@@ -50,6 +50,17 @@ def test_a_frame_of_each_scene_is_suggested(
     assert f"frame {first} (00000{first}.png), gain" in capsys.readouterr().out
 
 
+def test_flow_of_other_frames_of_the_same_name_is_refused(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clip").mkdir()
+    for file in (clip / "clip").iterdir():
+        cv2.imwrite(str(tmp_path / "clip" / file.name), cv2.flip(cv2.imread(str(file)), 0))
+    command = ["suggest", str(tmp_path / "clip"), "--flow", str(clip / "flow.h5")]
+    assert main(command) == 2
+    assert "are not those that the flow of video 'clip' was computed from" in capsys.readouterr().err
+
+
 def test_labels_of_one_scene_lead_to_the_other(clip: Path, tmp_path: Path) -> None:
     images = [
         ImageRecord(index, clip / name, name, 96, 64, "clip", index, index == 6)
