@@ -342,8 +342,8 @@ def _show(options: argparse.Namespace) -> None:
 
     from flow_cache.drawing import backward_warp, colour_flow, draw_check
     from flow_cache.images import save_png
+    from flow_cache.source_frames import find_source_frames, source_places
     from flow_cache.store import FlowStore
-    from flow_cache.video import open_video
 
     video, frame, step = options.video, options.frame, options.step
     with FlowStore(options.store) as store:
@@ -353,11 +353,17 @@ def _show(options: argparse.Namespace) -> None:
             flow_1to0 = store.read(video, frame + step, -step).displacement
             panels.append(draw_check(flow_0to1, flow_1to0, options.threshold))
         record = store.record(video)
-    check_apart(options.out, Path(record.source))
+    for place in source_places(record):
+        check_apart(options.out, place)
     rows = [np.concatenate(panels, axis=1)]
-    if Path(record.source).exists() and len(panels) == 2:
-        images = dict(open_video(Path(record.source), record).read([frame, frame + step]))
-        rows.append(np.concatenate([images[frame], backward_warp(images[frame + step], flow_0to1)], axis=1))
+    if len(panels) == 2:
+        try:
+            images = dict(find_source_frames(record).read([frame, frame + step]))
+        except FlowCacheError as error:
+            print(f"without the frames: {error}")
+        else:
+            warped = backward_warp(images[frame + step], flow_0to1)
+            rows.append(np.concatenate([images[frame], warped], axis=1))
     save_png(options.out, np.concatenate(rows))
     print(f"{options.out}: {len(panels) + 2 * (len(rows) - 1)} panels")
 

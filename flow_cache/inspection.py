@@ -18,8 +18,8 @@ from flow_cache.estimators import ESTIMATORS, FlowEstimator, settings_hash
 from flow_cache.plan import Field
 from flow_cache.runtime.progress import Tracker, tracked
 from flow_cache.schema import region_in_words, step_name
+from flow_cache.source_frames import find_source_frames
 from flow_cache.store import FlowStore
-from flow_cache.video import open_video
 from flow_cache.writer import FlowWriter
 
 
@@ -254,9 +254,7 @@ def _estimate_again(
     store: FlowStore, video: str, fields: list[Field], estimator: FlowEstimator
 ) -> tuple[str, ...]:
     record = store.record(video)
-    source = open_video(Path(record.source), record)
-    if source.source_hash != record.source_hash:
-        raise FlowCacheError(f"{record.source} is not what the flow of {video} was estimated from")
+    source = find_source_frames(record)
     wanted = sorted({end for frame, step in fields for end in (frame, frame + step)})
     images = dict(source.read(wanted))
     found = []

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,13 @@ class VideoRecord:
     width: int  # px
     height: int  # px
     frame_names: tuple[str, ...]  # in order
-    source: str  # where it was read from, as the user named it
+    source: str  # where it was read from: the absolute path, but in older stores as the user named it
     source_hash: str  # of the content of the file or of all frames
     estimator: str
     settings: str  # JSON
     settings_hash: str
     around: str = ""  # `PeopleBoxes.identity` where only the pixels near people are stored
+    store: Path | None = field(default=None, compare=False)  # the file that it was read from
 
 
 def step_name(step: int) -> str:

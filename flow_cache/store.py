@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -100,7 +100,7 @@ class FlowStore:
 
     def record(self, video: str) -> VideoRecord:
         """What is known of a video and of how its flow was made."""
-        return self._ask(video, StoredVideo.record)
+        return replace(self._ask(video, StoredVideo.record), store=self.file(video))
 
     def finished(self, video: str, step: int) -> np.ndarray:
         """Which fields of a step are there: (frames,) bool; all False for a step without room."""

@@ -117,7 +117,7 @@ class StoredVideo:
     def record(self) -> VideoRecord:
         """What is known of the video and of how its flow was made."""
         group = self._group()
-        known = {key: hdf5.text(group, key) for key in _TEXT_ATTRIBUTES}
+        known: dict[str, Any] = {key: hdf5.text(group, key) for key in _TEXT_ATTRIBUTES}
         if not isinstance(_parsed(known["settings"]), dict):
             raise Hdf5ContentError(f"{group.name}@settings is {known['settings']!r}; wanted JSON: {{...}}")
         around = "" if self.facts.first_layout else hdf5.text(group, "around")

@@ -288,7 +288,12 @@ class Video:
 
     def record(self, estimator: str, settings: str, settings_hash: str, around: str = "") -> VideoRecord:
         """What a store keeps of the video, and of how its flow is made."""
-        of_video = (self.name, self.width, self.height, self.frame_names, str(self.path), self.source_hash)
+        source = os.path.abspath(self.path)  # links keep their names
+        try:
+            check_utf8(Path(source))
+        except FlowCacheError:  # a folder far above
+            source = str(self.path)
+        of_video = (self.name, self.width, self.height, self.frame_names, source, self.source_hash)
         return VideoRecord(*of_video, estimator, settings, settings_hash, around)
 
     def read(self, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:

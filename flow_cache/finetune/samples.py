@@ -7,7 +7,7 @@ on after a kill sees what it would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,8 +18,9 @@ from flow_cache.finetune.augment import change_colours, flip, flying_patches
 from flow_cache.finetune.settings import FinetuneSettings
 from flow_cache.images import read_image
 from flow_cache.runtime.lru_cache import LruCache
+from flow_cache.source_frames import find_source_frames
 from flow_cache.store import FlowStore
-from flow_cache.video import Video, as_video
+from flow_cache.video import Video
 
 #: What moves farther is behind the camera, or nothing that an estimator is asked for (RAFT's own limit).
 FARTHEST_PX = 400.0
@@ -37,9 +38,9 @@ class FlowSample:
 class StoredPairs:
     """The frames and fields of a store; those read lately are kept in memory.
 
-    A relative path of a video counts from here, from the folder of the store, or from the one above that.
-    `masks` is a folder, from the same place, of pictures VIDEO/FRAME.png that are not black where people are;
-    None: nobody knows where they are. Raises FlowCacheError for frames or masks that are not there.
+    `masks` is a folder, relative to here, to that of the store, or to the one above that, of pictures
+    VIDEO/FRAME.png that are not black where people are; None: nobody knows where they are. Raises
+    FlowCacheError for frames that are gone or others, and masks that are not there.
     """
 
     def __init__(self, path: Path, masks: Path | None = None, keep_bytes: int = 2**29) -> None:
@@ -70,8 +71,7 @@ class StoredPairs:
         return self._recent.get((video, frame, "people"), lambda: np.any(read_image(path), axis=-1))
 
     def _video(self, name: str) -> Video:
-        video = as_video(self.store.record(name))
-        return replace(video, path=self._found(video.path, f"the frames of video {name!r}"))
+        return find_source_frames(self.store.record(name))
 
     def _found(self, path: Path, what: str) -> Path:
         for folder in self._from:

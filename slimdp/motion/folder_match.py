@@ -12,9 +12,7 @@ closest to its own frame, so displacements are estimated too.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -22,16 +20,15 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from flow_cache import FlowCacheError, Video, VideoRecord
+from flow_cache import Video, VideoRecord
 from flow_cache.images import IMAGE_SUFFIXES, read_image
+from flow_cache.source_frames import SHA256, has_source, source_places
 from flow_cache.video import as_video, hash_of_all, hash_of_file
 from slimdp.data import AnnotationError
 from slimdp.motion.frame_series import frame_numbers
 from slimdp.structures import ImageRecord
 
 _LOG = logging.getLogger(__name__)
-#: A store's hash of frames; exact flow that was rendered has another text there.
-SHA256 = re.compile("[0-9a-f]{64}")
 #: Pictures of a folder that are compared with their video by content.
 _COMPARED = 8
 
@@ -280,25 +277,23 @@ def _numbered(folder: AnnotatedFolder, offset: int) -> FolderMatch:
 
 def _source_of(folder: AnnotatedFolder) -> Video | None:
     """What the flow was computed from, where it is elsewhere than the pictures, still there and unchanged."""
-    record, given = folder.record, Path(folder.record.source)
-    if is_folder_of(record, folder.path) or not SHA256.fullmatch(record.source_hash):
+    record, name = folder.record, Path(folder.record.source).name
+    if not SHA256.fullmatch(record.source_hash):
         return None
-    for path in (given, folder.path.parent / given.name, folder.path / given.name):
-        with suppress(FlowCacheError):  # a picture of the source is gone
-            if folder.of_file:
-                same = path.is_file() and hash_of_file(path).hex() == record.source_hash
-            else:
-                there = FolderImages(path, ())
-                same = path.is_dir() and there.hash_of(record.frame_names) == record.source_hash
-            if same:
-                return replace(as_video(record), path=path)
+    for path in (*source_places(record), folder.path.parent / name, folder.path / name):
+        elsewhere = path.is_file() if folder.of_file else path.is_dir() and not _is_same(path, folder.path)
+        if elsewhere and has_source(record, path):
+            return replace(as_video(record), path=path)
     return None
 
 
 def is_folder_of(record: VideoRecord, folder: Path) -> bool:
     """Whether flow was computed from the pictures of a folder, as far as paths tell."""
-    source = Path(record.source)
-    return source.is_dir() and folder.is_dir() and source.samefile(folder)
+    return any(_is_same(place, folder) for place in source_places(record))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.is_dir() and other.is_dir() and one.samefile(other)
 
 
 def _unknown_frames(folder: AnnotatedFolder, new: Sequence[str], missing: ImageRecord | None) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from flow_cache import FlowCacheError, FlowSource, MissingFlowError, VideoRecord
 from flow_cache.runtime.words import quoted
 from flow_cache.schema import writer_command
-from flow_cache.video import folder_names, hash_of_file
-from slimdp.motion.folder_match import SHA256, AnnotatedFolder, FolderImages, match_folder
+from flow_cache.source_frames import has_source
+from flow_cache.video import folder_names
+from slimdp.motion.folder_match import AnnotatedFolder, FolderImages, match_folder
 from slimdp.motion.frame_places import find_video
 from slimdp.structures import ImageRecord
 
@@ -46,8 +47,7 @@ def find_source(
             f"of {size[0]} x {size[1]} px; {again}"
         )
     if not source.is_dir():
-        # Flow that was rendered or imported by hand has no hash of frames.
-        if SHA256.fullmatch(record.source_hash) and hash_of_file(source).hex() != record.source_hash:
+        if not has_source(record, source):
             raise FlowCacheError(f"{_another(source, record)}; {again}")
         return name
     shown = image or ImageRecord(0, source / names[0], names[0], *size)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from flow_cache.__main__ import main
+from flow_cache.schema import put_text
 from flow_cache.store import FlowStore
 from flow_cache.writer import FlowWriter
 from tests.forked import Forked
@@ -118,6 +119,62 @@ def test_show_draws_flow_check_and_frames(tmp_path: Path, make_folder: MakeFolde
     error = np.abs(brought[inner].astype(int) - frame[inner]).mean()
     before = np.abs(cv2.imread(str(folder / "0001.png"))[inner].astype(int) - frame[inner]).mean()
     assert error < before / 4
+
+
+def test_frames_that_moved_with_their_store_are_found(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = make_folder(), tmp_path / "flow.h5"
+    assert main(["precompute", str(folder), "--steps", "-1:1", "--out", str(out)]) == 0
+    (tmp_path / "moved" / "stores").mkdir(parents=True)
+    folder.rename(tmp_path / "moved" / folder.name)
+    out = out.rename(tmp_path / "moved" / "stores" / "flow.h5")
+    assert main(["verify", str(out), "--sample", "2", "--estimator", "dis"]) == 0
+    assert "2 estimated again, 0 came out otherwise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("relative", [False, True])  # as older stores have it
+def test_frames_are_found_from_every_folder(
+    tmp_path: Path,
+    make_folder: MakeFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    relative: bool,
+) -> None:
+    folder, out, field = make_folder(), tmp_path / "flow.h5", tmp_path / "field.png"
+    monkeypatch.chdir(tmp_path)
+    command = ["precompute", folder.name, "--steps", "-1:1", "--out", "flow.h5"]
+    assert main(command) == 0
+    with h5py.File(out, "r+") as file:
+        assert file["walk"].attrs["source"] == str(folder).encode()
+        if relative:
+            put_text(file["walk"].attrs, "source", folder.name)
+    assert main(command) == 0  # goes on with it
+    assert "0 fields of walk estimated, 10 found" in capsys.readouterr().out
+    (tmp_path / "elsewhere" / folder.name).mkdir(parents=True)
+    for number, file in enumerate(sorted(folder.iterdir())):  # other frames of the same names
+        cv2.imwrite(str(tmp_path / "elsewhere" / folder.name / file.name), np.full((96, 128, 3), number))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["verify", str(out), "--sample", "2", "--estimator", "dis"]) == 0
+    assert main(["show", str(out), "walk", "2", "-1", "--out", str(field)]) == 0
+    np.testing.assert_array_equal(cv2.imread(str(field))[96:, :128], cv2.imread(str(folder / "0002.png")))
+
+
+def test_show_leaves_out_frames_that_are_others_or_gone(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out, field = make_folder(), tmp_path / "flow.h5", tmp_path / "field.png"
+    assert main(["precompute", str(folder), "--steps", "-1:1", "--out", str(out)]) == 0
+    (folder / "0000.png").write_bytes((folder / "0003.png").read_bytes())
+    others, gone = f"{folder} is not what the flow of walk was estimated from", "'walk' are not there; looked"
+    for why in (others, gone):
+        if why == gone:
+            folder.rename(tmp_path / "gone")
+        assert main(["show", str(out), "walk", "2", "-1", "--out", str(field)]) == 0
+        said = capsys.readouterr().out
+        assert why in said
+        assert "without the frames" in said
+        assert cv2.imread(str(field)).shape == (96, 2 * 128, 3)
 
 
 def test_show_of_a_missing_field(

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
 from flow_cache import FlowStore, MissingFlowError, precompute
+from flow_cache.schema import put_text
 from slimdp.data import AnnotationError
 from slimdp.motion import FramePlaces
 from slimdp.structures import ImageRecord
@@ -90,6 +92,32 @@ def test_flow_of_a_video_file_is_compared_by_content(tmp_path: Path) -> None:
     image = ImageRecord(1, tmp_path / "walk/000001.png", "walk/000001.png", 64, 48, "1", 1)
     with FlowStore(tmp_path / "flow.h5") as store:
         assert FramePlaces(store, [image]).compared == 1
+
+
+@pytest.mark.parametrize("relative", [False, True])  # as older stores have it
+def test_the_source_of_flow_is_found_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), dtype=np.uint8)
+    for folder in ("set/walk", "elsewhere/walk", "other/set/walk"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number, frame in enumerate(frames if folder != "other/set/walk" else frames[::-1]):
+            cv2.imwrite(str(tmp_path / folder / f"{number:06d}.png"), frame)
+    pixels = cv2.imread(str(tmp_path / "elsewhere" / "walk" / "000001.png"))
+    pixels[0, 0] ^= 1  # so that the bytes do not tell that it is the same
+    cv2.imwrite(str(tmp_path / "elsewhere" / "walk" / "000001.png"), pixels)
+    monkeypatch.chdir(tmp_path)
+    precompute([Path("set/walk")], tmp_path / "flow.h5", steps=(1,), progress=False)
+    if relative:
+        with h5py.File(tmp_path / "flow.h5", "r+") as file:
+            put_text(file["walk"].attrs, "source", "set/walk")
+    monkeypatch.chdir(tmp_path / "other")
+    places = [(tmp_path / folder / "walk" / "000001.png") for folder in ("elsewhere", "other/set")]
+    same, other = (ImageRecord(1, place, "walk/000001.png", 64, 48, "1", 1) for place in places)
+    with FlowStore(tmp_path / "flow.h5") as store:
+        assert FramePlaces(store, [same]).compared == 1
+        with pytest.raises(AnnotationError, match="the names are the same, the content is not"):
+            FramePlaces(store, [other])
 
 
 @pytest.mark.parametrize("border", [0, 4])
