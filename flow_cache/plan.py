@@ -14,7 +14,7 @@ Field = tuple[int, int]  # frame, step
 
 def plan_fields(frame_count: int, steps: Iterable[int], frames: Iterable[int] | None = None) -> list[Field]:
     """The fields that stay within a video, and touch some frames, by the frame that they need last."""
-    wanted = None if frames is None else set(frames)
+    wanted = frames if frames is None or isinstance(frames, range) else set(frames)
     fields = [
         (frame, step)
         for step in steps
@@ -32,18 +32,28 @@ def plan_video(
 ) -> list[Field]:
     """The fields of a video near frames of interest, by its name, and people; raises FlowCacheError."""
     count = len(video.frame_names)
-    wanted = None
-    if frames is not None and video.name in frames:
-        wanted = sorted(set(frames[video.name]))
-        outside = [frame for frame in wanted if not 0 <= frame < count]
-        if outside or not wanted:
-            raise FlowCacheError(
-                f"frames {outside} of {video.path}; wanted at least one, from 0 to {count - 1}"
-            )
-    fields = plan_fields(count, steps, wanted)
+    wanted = None if frames is None else frames.get(video.name)
+    fields = plan_fields(count, steps, None if wanted is None else _within(video, wanted))
     if people is None:
         return fields
     return [(frame, step) for frame, step in fields if {frame, frame + step} & people.boxes.keys()]
+
+
+def _within(video: Video, wanted: Iterable[int]) -> Sequence[int]:
+    """The frames of interest that a video has: of a range what is left of it, else all, or FlowCacheError."""
+    count = len(video.frame_names)
+    if isinstance(wanted, range):
+        there = [frame for frame in range(count) if frame in wanted]
+        outside: Sequence[int] = () if there else wanted
+    else:
+        there = sorted(set(wanted))
+        outside = [frame for frame in there if not 0 <= frame < count]
+    if there and not outside:
+        return there
+    some = f"{outside[0]} to {outside[-1]}" if len(outside) > 3 else ", ".join(map(str, outside))
+    raise FlowCacheError(
+        f"frames {some or 'none'} of {video.path}; wanted at least one, from 0 to {count - 1}"
+    )
 
 
 def checked_steps(steps: Sequence[int]) -> tuple[int, ...]:

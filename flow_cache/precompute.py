@@ -197,7 +197,8 @@ def precompute(
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
-            one of them, as propagating labels from them needs; all fields of a video that is not named.
+            one of them, as propagating labels from them needs; all fields of a video that is not named. A
+            range may end after the video, but not begin there.
         around: people's boxes (`roi.read_people_boxes`): a field is kept near those of its two frames
             alone, and not estimated where there are none. Estimation sees whole frames all the same.
         margin: how far around a box, as a share of its longer side.

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from flow_cache.codec import decode, encode
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, Pair
-from flow_cache.plan import plan_fields
+from flow_cache.plan import plan_fields, plan_video
 from flow_cache.precompute import Progress, ProgressDisplay, ProgressFile, precompute, read_progress, together
 from flow_cache.runtime.progress import seconds_left
 from flow_cache.store import FlowStore
-from flow_cache.video import read_image
+from flow_cache.video import Video, read_image
 from tests.flow_cache.contents import contents
 
 MakeFolder = Callable[..., Path]
@@ -63,6 +63,19 @@ def test_a_plan_holds_the_fields_within_the_video(
     assert len(plan) == len(set(plan))
     assert set(plan) == expected
     assert plan == sorted(plan, key=lambda field: max(field[0], sum(field)))
+
+
+def test_a_range_is_cut_to_each_video() -> None:
+    names = tuple(f"{index:06d}" for index in range(6))
+    video = Video(Path("walk.mp4"), "walk", 8, 8, names, "")
+    whole = plan_video(video, (-1, 2), None, None)
+    assert plan_video(video, (-1, 2), {"walk": range(10**12)}, None) == whole
+    assert plan_fields(6, (-1, 2), range(10**12)) == whole
+    some = plan_video(video, (1,), {"walk": range(1, 10**12, 3)}, None)
+    assert some == [(0, 1), (1, 1), (3, 1), (4, 1)]  # those that touch frames 1 and 4
+    for wanted in (range(6, 100_001), [3, *range(6, 100_001)]):
+        with pytest.raises(FlowCacheError, match=r"^frames 6 to 100000 of walk\.mp4; wanted .* 0 to 5$"):
+            plan_video(video, (1,), {"walk": wanted}, None)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -142,8 +155,10 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, mak
             precompute([folder], out, steps)
     with pytest.raises(FlowCacheError, match="0 processes"):
         precompute([folder], out, processes=0)
-    with pytest.raises(FlowCacheError, match=r"frames \[6, 9\] of .*walk; wanted .* from 0 to 5"):
+    with pytest.raises(FlowCacheError, match=r"frames 6, 9 of .*walk; wanted .* from 0 to 5"):
         precompute([folder], out, frames={"walk": [1, 6, 9]})
+    with pytest.raises(FlowCacheError, match=r"frames none of .*walk; wanted at least one"):
+        precompute([folder], out, frames={"walk": []})
     with pytest.raises(FlowCacheError, match=r"frames of unknown videos \['run'\]; given videos: \['walk'\]"):
         precompute([folder], out, frames={"run": [1]})
     with pytest.raises(FlowCacheError, match="given videos: none"):
