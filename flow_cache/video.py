@@ -272,7 +272,7 @@ def _say_what_is_odd(folder: Path, names: list[str]) -> None:
 def _in_number_order(name: str) -> list[tuple[int, int, str]]:
     """A sorting key under which frame2 comes before frame10."""
     parts = re.findall(r"\d+|\D+", name)
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in parts]
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 @dataclass(frozen=True)

@@ -462,7 +462,7 @@ class Side:
 
 def _numbered(path: str) -> str:
     """ "stages.0.name" as the walk through settings calls it: "stages.#0.name"."""
-    return ".".join(f"#{key}" if key.isdigit() else key for key in path.split("."))
+    return ".".join(f"#{key}" if key.isdecimal() else key for key in path.split("."))
 
 
 def read_figures(file: Path) -> dict[str, Any]:

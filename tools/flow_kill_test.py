@@ -235,7 +235,7 @@ def _processes(session: int) -> list[int]:
     """The processes of a session that are not zombies."""
     found = []
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+        if folder.name.isdecimal():
             try:
                 state, _, _, its_session = (folder / "stat").read_text().rpartition(") ")[2].split()[:4]
             except OSError:  # it has ended

@@ -50,6 +50,12 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert [(index, int(frame[0, 0, 0])) for index, frame in video.read([2, 0])] == [(0, 1), (2, 10)]
 
 
+def test_superscripts_are_no_numbers(tmp_path: Path) -> None:
+    for name in ("x1²2.png", "x1²10.png", "x1²1.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((20, 30, 3), np.uint8))
+    assert open_video(tmp_path).frame_names == ("x1²1.png", "x1²2.png", "x1²10.png")
+
+
 def test_colours_are_red_green_blue(tmp_path: Path) -> None:
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 2] = 255  # OpenCV writes blue, green, red
