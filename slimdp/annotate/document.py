@@ -222,17 +222,26 @@ def _open(path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tu
     content.setdefault("annotations", [])
     if not content.get("categories"):
         content["categories"] = [_only_category(path, content, layout, surface, keypoints)]
+    if len(content["categories"]) == 1:
+        _name_category(content, content["categories"][0]["id"])
     return Document(path, content, written)
 
 
+def _name_category(content: dict[str, Any], identity: Any) -> None:
+    """Give entries that do not say their category the only one of the file, as the readers do."""
+    content["annotations"] = [
+        {**entry, "category_id": identity} if entry.get("category_id") is None else entry
+        for entry in content["annotations"]
+    ]
+
+
 def _only_category(path: Path, content: dict[str, Any], *of_new: Any) -> Entry:
-    """The category that a file without any speaks of; entries that do not say so get it."""
+    """The category that a file without any speaks of."""
     entries = content["annotations"]
     known = {entry["category_id"] for entry in entries if entry.get("category_id") is not None}
     if len(known) > 1:
         raise DocumentError(f"{path}: categories: missing, but there are several category_id; add them")
     identity = known.pop() if known else 1
-    content["annotations"] = [{**entry, "category_id": identity} for entry in entries]
     category: Entry = _new(*of_new)["categories"][0]
     return {**category, "id": identity}
 

@@ -278,6 +278,22 @@ def test_a_new_box_leaves_empty_fields_readable(open_session: Callable[..., Open
     assert person.box.tolist() == [20, 20, 50, 50]
 
 
+@pytest.mark.parametrize("said", [{}, {"category_id": None}])
+def test_who_does_not_say_the_only_category_is_of_it(
+    open_session: Callable[..., Opened], tmp_path: Path, said: dict[str, None]
+) -> None:
+    given = _as_the_reader_takes(bbox=[10, 10, 50, 50])
+    given["categories"] = [{"id": 3, "name": "person"}]
+    (entry,) = given["annotations"] = given["annotations"][:1]
+    del entry["category_id"]
+    entry.update(said)
+    (tmp_path / "labels.json").write_text(json.dumps(given))
+    opened = open_session()
+    assert [person["id"] for person in opened.session.state(0)["people"]] == [5]
+    act(opened.session, 0, "box", {"person": 5, "box": [20, 20, 50, 50]})
+    assert opened.person(0)["category_id"] == 3
+
+
 def test_two_categories_of_people_each_keep_their_own_keypoints(
     open_session: Callable[..., Opened], tmp_path: Path
 ) -> None:
