@@ -105,7 +105,9 @@ def add_estimator(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--estimator", default="dis", metavar="NAME", help=f"what estimates flow: {names} (default: dis)"
     )
-    command.add_argument("--preset", help="for dis: ultrafast, fast, medium or fine (default: medium)")
+    command.add_argument(
+        "--preset", help="for dis: ultrafast, fast, medium, fine or finest (default: medium)"
+    )
     weights = "for networks: a checkpoint, or its name in torchvision or ptlflow (default: C_T_V2 and things)"
     add_input(command, "--weights", type=str, help=weights)
     command.add_argument(

@@ -46,7 +46,7 @@ def test_each_pair_of_a_batch_is_estimated_by_itself(texture: np.ndarray) -> Non
         np.testing.assert_array_equal(flow, alone)
 
 
-def test_the_fine_preset_follows_what_is_a_few_pixels_wide() -> None:
+def test_finer_presets_follow_what_is_a_few_pixels_wide() -> None:
     rng = np.random.default_rng(0)
     limb, width, shift = slice(40, 45), 5, 3
     behind, drawn = (rng.integers(0, 256, (96, side, 3)).astype(np.uint8) for side in (96, width))
@@ -54,11 +54,12 @@ def test_the_fine_preset_follows_what_is_a_few_pixels_wide() -> None:
     frame_1 = frame_0.copy()
     frame_0[:, limb], frame_1[:, 40 + shift : 45 + shift] = drawn, drawn
     error_px = {}
-    for preset in ("medium", "fine"):
+    for preset in ("medium", "fine", "finest"):
         flow = DenseInverseSearch(preset).estimate(np.stack([frame_0, frame_1]), [(0, 1)])[0]
         off = flow[:, 8:-8, limb] - np.reshape([shift, 0], (2, 1, 1))
         error_px[preset] = float(np.median(np.linalg.norm(off, axis=0)))
     assert error_px["fine"] < min(1.0, error_px["medium"]), error_px
+    assert error_px["finest"] < min(1.0, error_px["medium"]), error_px
 
 
 def test_flying_chairs(samples: Path) -> None:
