@@ -12,8 +12,9 @@ are checked as given: `none` carries none, `offset` is the forward-backward chec
 `colours` looks at colours too, `learned` is the learned check at --least-probability, and `exact` carries
 along the exact flow of the set. `agreed` trains twice: of the labels of `learned`, those stay that the
 network which learned from all of them predicts within --agree-cm, and another one learns from these. `warps`
-carries none, and warps each crop (thin plates), labels included. Three rows tell what there is to gain:
-`truth` carries along --flow and keeps what is right within 5 cm, as the pictures of the set say; `shown` has
+carries none, and warps each crop (thin plates), labels included. Four rows tell what there is to gain:
+`truth` carries along --flow and keeps what is right within 5 cm, as the pictures of the set say; `own` learns
+anew from the labels of `offset` and from what its network predicts so rightly in all frames; `shown` has
 the labels of every frame that lie at most 5 cm from a label of their clip's labelled frames, as if nobody
 were ever lost; `every` has all labels of every frame. Masks are checked at --threshold-px.
 
@@ -33,7 +34,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +62,9 @@ from slimdp.synthetic.dataset import EVERY_FRAME_FILE
 #: Of a label that was carried to the right place, metres along the body.
 RIGHT_M = 0.05
 LABELLED_FILE = "clips_train.json"
-CHECKS = ("none", "warps", "offset", "colours", "learned", "exact", "agreed", "truth", "shown", "every")
+CHECKS = (
+    "none", "warps", "offset", "colours", "learned", "exact", "agreed", "truth", "own", "shown", "every",
+)  # fmt: skip
 #: Of these, no label is carried.
 NOT_CARRIED = ("none", "warps", "shown", "every")
 WARPS = "stages.0.motion={kind: tps, propagate: true}"
@@ -261,13 +264,20 @@ def carried_labels(
         return [labelled, shown], keep_shown(options.data, labelled, shown)
     if check in NOT_CARRIED:
         return [labelled], {}
+    if check == "own":
+        before, first = run_folder(options, "offset", seed), carried_labels(options, "offset", seed)[0]
+        checkpoint, own = train(options, before, first, "offset", seed), out / "own.json"
+        every = options.data / EVERY_FRAME_FILE
+        predictions = predict(options.data, checkpoint, every, before / "predictions.h5")
+        keep_agreed(options.data, every, predictions, 100 * RIGHT_M, own, with_points)
+        return [*first, own], count_carried(options.data, first[1])
     carried = out / "propagated.json"
     if check == "agreed":
         before, first = run_folder(options, "learned", seed), carried_labels(options, "learned", seed)[0]
         checkpoint = train(options, before, first, "learned", seed)
         predictions = predict(options.data, checkpoint, first[1], before / "carried.h5")
         if not carried.exists():
-            keep_agreed(options.data, first[1], predictions, options.agree_cm, carried)
+            keep_agreed(options.data, first[1], predictions, options.agree_cm, carried, with_labels)
     elif not carried.exists():
         out.mkdir(parents=True, exist_ok=True)
         run(propagate_words(options, check, labelled, carried, out / "counts.json"))
@@ -315,13 +325,16 @@ def keep_right(data: Path, carried: Path) -> None:
     write_annotations(carried, labels.images, people)
 
 
-def keep_agreed(data: Path, carried: Path, predictions: Path, agree_cm: float, out: Path) -> None:
-    """Write of a file what predictions of its people agree with."""
+def keep_agreed(
+    data: Path, carried: Path, predictions: Path, agree_cm: float, out: Path,
+    chosen: Callable[[PersonAnnotation, np.ndarray], PersonAnnotation],
+) -> None:  # fmt: skip
+    """Write of a file what predictions of its people agree with, as `chosen` takes it from a person."""
     labels = read_annotations(carried, data, read_masks=True)
     with PredictionFile(predictions) as saved:
         errors = point_errors(saved, labels.people, load_surface("open"))
     people = [
-        with_labels(person, errors.where(errors.person == place).localization_m <= agree_cm / 100)
+        chosen(person, errors.where(errors.person == place).localization_m <= agree_cm / 100)
         for place, person in enumerate(labels.people)
     ]
     write_annotations(out, labels.images, people)
