@@ -220,6 +220,9 @@ def test_what_to_label_next_by_flow_waits_for_the_work(page: Page, folder: Path)
         page.keys("f")
         toast = "return document.getElementById('toast').textContent"
         page.wait(
-            lambda: "12 frames of 'pictures', but the video has 13" in page.driver.execute_script(toast)
+            lambda: (
+                "first 12.png, that the flow of video 'pictures' was not computed from"
+                in page.driver.execute_script(toast)
+            )
         )
         assert page.store("store.suggestedHow") == "evenly spread"
