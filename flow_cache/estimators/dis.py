@@ -46,7 +46,7 @@ class DenseInverseSearch:
     """Settings: `preset`, one of ultrafast, fast, medium (slower is better), as OpenCV has them, or ours.
 
     `fine` matches smaller patches up to the size of the images. Where people are small it is better than
-    medium, at three times the time. `finest` does so in images enlarged twice, at five times the time of `fine`.
+    medium, at three times the time. `finest` does so in images enlarged twice, at five times that of `fine`.
     """
 
     preset: str = "medium"
