@@ -19,15 +19,15 @@ def source_places(record: VideoRecord) -> tuple[Path, ...]:
     """Where the source of a store's flow may be, most likely places first.
 
     It is at its absolute path, or, where it moved together with the store, at an end of that path in the
-    folder of the store or the one above. Older stores and rendered sets have a relative path, which may be
-    taken from there, too, or from here.
+    folder of the store or one of the two above (a store may be a folder itself). Older stores and rendered
+    sets have a relative path, which may be taken from there, too, or from here.
     """
     source = Path(record.source)
     if record.store is None:
         return (source,)
     folder = record.store.absolute().parent
     ends = folder_names(source) if source.is_absolute() else [record.source]
-    beside = [above / end for above in (folder, folder.parent) for end in ends]
+    beside = [above / end for above in (folder, *list(folder.parents)[:2]) for end in ends]
     return (source, *beside) if source.is_absolute() else (*beside, source)
 
 

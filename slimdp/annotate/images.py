@@ -34,6 +34,7 @@ class ImageEntries:
         self.document, self.media = document, media
         self._indexed, self._known = -1, _Index([])
         self._digests: dict[int, str] = {}
+        self._real: dict[str, str] = {}  # by the names of entries
         if media.source.files:
             self._check_pictures()
         else:
@@ -57,6 +58,10 @@ class ImageEntries:
         of_path = [(len(parts), -at) for at, parts in alike if len(parts) > 1 and _ends(lies, parts)]
         bare = [at for at, _ in alike] if len(alike) == 1 and len(alike[0][1]) == 1 else []
         found = [-max(of_path)[1]] if of_path else [at for at in bare if self._may_be(picture, at)]
+        if not found:  # a name that leads to it by other ways, or of a folder that was renamed
+            found = [
+                at for at in (self._lying_there(number), self._known_bytes(number, alike)) if at is not None
+            ]
         return next((at for at in found if self._has_bytes_of(number, self._entries[at])), None)
 
     def record(self, number: int) -> ImageRecord | None:
@@ -105,6 +110,20 @@ class ImageEntries:
             place = self.place(number)
             if place is not None:
                 yield number, self._entries[place]
+
+    def _lying_there(self, number: int) -> int | None:
+        """The entry whose name leads from the labels to the very file, whatever links and `..` are in it."""
+        known = self._index()
+        if known.by_real is None:
+            for name in known.by_file.keys() - self._real.keys():
+                self._real[name] = os.path.realpath(self.document.path.parent / name)
+            known.by_real = {self._real[name]: place for name, place in known.by_file.items()}
+        return known.by_real.get(os.path.realpath(self.media.source.files[number]))
+
+    def _known_bytes(self, number: int, alike: Sequence[tuple[int, tuple[str, ...]]]) -> int | None:
+        """The entry of its bare name that is known by its bytes, as of a folder that was renamed."""
+        known = [at for at, _ in alike if self._entries[at].get("dp_file_sha256") is not None]
+        return next((at for at in known if self._has_bytes_of(number, self._entries[at])), None)
 
     def _may_be(self, picture: Picture, place: int) -> bool:
         video = self._entries[place].get("vid_id")
@@ -197,6 +216,7 @@ class _Index:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.by_file: dict[str, int] = {}
+        self.by_real: dict[str, int] | None = None  # by where names lead to, once that is asked
         self.by_frame: dict[tuple[str | None, int | None], int] = {}
         self.by_name: dict[str, list[tuple[int, tuple[str, ...]]]] = {}  # with the parts of their names
         for place, entry in enumerate(entries):

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from flow_cache import FlowCacheError, FlowSource, MissingFlowError, VideoRecord
+from flow_cache.images import IMAGE_SUFFIXES
 from flow_cache.runtime.words import quoted
 from flow_cache.schema import writer_command
-from flow_cache.source_frames import has_source
+from flow_cache.source_frames import find_source_frames, has_source
 from flow_cache.video import folder_names
-from slimdp.motion.folder_match import AnnotatedFolder, FolderImages, match_folder
+from flow_cache.video_file import VideoFile
+from slimdp.motion.folder_match import (
+    LARGEST_DIFFERENCE,
+    AnnotatedFolder,
+    FolderImages,
+    compare,
+    match_folder,
+)
 from slimdp.motion.frame_places import find_video
 from slimdp.structures import ImageRecord
+
+#: Frames of a video file that are compared with pictures.
+_COMPARED = 8
 
 
 def find_source(
@@ -35,7 +47,8 @@ def find_source(
 
     Raises:
         MissingFlowError: the store has no video of that name.
-        FlowCacheError: one of that name, but of another size, or of a file with other bytes.
+        FlowCacheError: one of that name, but of another size, or of a file with other bytes; the pictures of
+            a video file, if they are still there, may stand for it.
         AnnotationError: of pictures that show something else, or in another order.
     """
     name = _find_by_path(store, source) if image is None else find_video(store, image)
@@ -47,7 +60,7 @@ def find_source(
             f"of {size[0]} x {size[1]} px; {again}"
         )
     if not source.is_dir():
-        if not has_source(record, source):
+        if not (has_source(record, source) or _shows_pictures(source, names, record)):
             raise FlowCacheError(f"{_another(source, record)}; {again}")
         return name
     shown = image or ImageRecord(0, source / names[0], names[0], *size)
@@ -55,6 +68,23 @@ def find_source(
     if [match.index_of.get(frame) for frame in names] != list(range(len(names))):
         raise FlowCacheError(f"{_another(source, record)}: its frames are not its first ones; {again}")
     return name
+
+
+def _shows_pictures(file: Path, names: Sequence[str], record: VideoRecord) -> bool:
+    """Whether a video file shows the pictures that a flow was computed from, by the first ones."""
+    if not record.frame_names or PurePath(record.frame_names[0]).suffix.lower() not in IMAGE_SUFFIXES:
+        return False  # it was computed from a file
+    if len(names) != len(record.frame_names):
+        return False
+    try:
+        pictures = find_source_frames(record)
+    except FlowCacheError:  # they are gone
+        return False
+    some = range(min(len(names), _COMPARED))
+    images = [image for _, image in pictures.read(some)]
+    with VideoFile(file) as video:
+        frames = [video.pixels(frame) for frame in itertools.islice(video.frames(), len(some))]
+    return compare(list(some), images, frames).largest(0) <= LARGEST_DIFFERENCE
 
 
 def _find_by_path(store: FlowSource, source: Path) -> str:

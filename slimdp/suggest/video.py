@@ -104,7 +104,7 @@ def _of_file(
     names = source.frame_names()
     place = {frame: index for index, frame in enumerate(names)}
     here = {place[image.file.name]: people.get(image.id, ()) for image in records if image.file.name in place}
-    if len(here) == len(names) and _is_kept_by_annotate(folder, file, names):
+    if len(here) == len(names) and all(here.values()) and _is_kept_by_annotate(folder, file, names):
         video = f"slimdp suggest VIDEO --labels {quoted(file)}"
         held = f"{folder} has the labelled frames of {name!r} alone ({len(names)})"
         raise ConfigError(f"{held}; name the video that they are of: {video}")
@@ -116,8 +116,8 @@ def _is_kept_by_annotate(folder: Path, labels: Path, names: Sequence[str]) -> bo
 
     Its labels may have another name by now; then the frames that are not there tell.
     """
-    last = frame_number(names[-1])
-    lacks_some = last is not None and last >= len(names)
+    first, last = frame_number(names[0]), frame_number(names[-1])
+    lacks_some = first is not None and last is not None and last - first >= len(names)
     of_any = folder.parent.name.endswith("_frames") and lacks_some
     return of_any or folder.parent.name == f"{labels.stem}_frames"
 

@@ -150,6 +150,31 @@ def test_labels_of_another_tool_are_known_by_a_name_that_says_no_other_folder_or
     assert new["vid_id"] == (video if known and video else "pictures")
 
 
+@pytest.mark.parametrize("name", ["../../pictures/0.png", "link/0.png"])
+def test_names_that_lead_to_the_picture_by_other_ways_are_known(
+    open_session: Callable[..., Opened], pictures: Path, name: str
+) -> None:
+    labels = pictures.parent / "far" / "away" / "labels.json"
+    labels.parent.mkdir(parents=True)
+    (labels.parent / "link").symlink_to(pictures)
+    image = {"id": 7, "file_name": name, "width": 160, "height": 200}
+    person = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [40, 10, 80, 180]}
+    category = {"id": 1, "name": "person"}
+    labels.write_text(json.dumps({"images": [image], "annotations": [person], "categories": [category]}))
+    session = open_session(pictures, name="far/away/labels.json").session
+    assert [each["people"] for each in session.overview()] == [1, 0]
+
+
+def test_pictures_elsewhere_are_known_by_their_bytes_in_a_folder_that_was_renamed(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    clip = write_pictures(tmp_path / "a" / "clip", 0)
+    (tmp_path / "far").mkdir()
+    act(open_session(clip, name="far/labels.json").session, 1, "box", BOX)
+    session = open_session(clip.rename(tmp_path / "a" / "walk"), name="far/labels.json").session
+    assert [each["people"] for each in session.overview()] == [0, 1]
+
+
 @pytest.mark.parametrize("frames", [False, True])
 def test_other_pictures_elsewhere_that_are_called_alike_are_refused(
     open_session: Callable[..., Opened], tmp_path: Path, frames: bool

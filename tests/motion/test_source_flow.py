@@ -89,6 +89,26 @@ def test_other_videos_of_the_same_name_are_refused(clips: Path, both: FlowStore,
         find_source(one, clips / "a" / "img1", NAMES[1:], SIZE)
 
 
+def test_a_video_file_of_the_pictures_may_stand_for_them(clips: Path, one: FlowStore, tmp_path: Path) -> None:
+    """Until they are gone; another film of that name and length does not."""
+
+    def film(of: str) -> Path:
+        (tmp_path / of).mkdir()
+        file = tmp_path / of / "img1.avi"
+        writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
+        for name in NAMES:
+            writer.write(cv2.imread(str(clips / of / "img1" / name)))
+        writer.release()
+        return file
+
+    names = tuple(f"{index:06d}" for index in range(3))
+    own, other = film("a"), film("b")
+    assert find_source(one, own, names, SIZE) == "img1"
+    for file, count in ((other, 3), (own, 2)):
+        with pytest.raises(FlowCacheError, match=r"img1\.avi is not the video 'img1' whose flow is there"):
+            find_source(one, file, names[:count], SIZE)
+
+
 def test_video_files_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("here", "there"):

@@ -156,6 +156,24 @@ def test_a_folder_of_labelled_frames_alone_is_no_video(
     assert f"slimdp suggest VIDEO --labels {folder / labels}" in said
 
 
+@pytest.mark.parametrize(("folder", "first"), [("posetrack_frames/walk", 1), ("labels_frames/walk", 0)])
+def test_a_video_whose_frames_are_all_listed_is_one(tmp_path: Path, folder: str, first: int) -> None:
+    """PoseTrack's files list all frames of a video, which count from 1, with people or without."""
+    (tmp_path / folder).mkdir(parents=True)
+    names = [f"{folder}/{first + index:06d}.png" for index in range(5)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), np.zeros((64, 96, 3), np.uint8))
+    images = [
+        {"id": index, "file_name": name, "width": 96, "height": 64, "vid_id": "walk", "frame_id": index}
+        for index, name in enumerate(names)
+    ]
+    person = {"id": 1, "image_id": 2, "category_id": 1, "bbox": [10, 10, 60, 40]}
+    content = {"images": images, "annotations": [person], "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    (video,) = asked_videos(tmp_path / "labels.json", tmp_path)
+    assert (len(video.names), video.labelled, list(video.boxes or {})) == (5, (), [2])
+
+
 def test_nothing_left_to_suggest_is_said(
     labelled_video: Path, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
