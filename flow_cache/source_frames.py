@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.file_hashes import hash_of_all, hash_of_file
 from flow_cache.schema import VideoRecord
-from flow_cache.video import Video, as_video, folder_names, hash_of_all, hash_of_file
+from flow_cache.video import Video, as_video, folder_names
 
 #: A store's hash of frames; flow that was rendered has another text there.
 SHA256 = re.compile("[0-9a-f]{64}")

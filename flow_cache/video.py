@@ -13,16 +13,15 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePath
-from typing import TypeVar
 
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.file_hashes import hash_of_all, hash_of_file, in_threads
 from flow_cache.images import (
     IMAGE_SUFFIXES,
     UPRIGHT,
@@ -33,8 +32,6 @@ from flow_cache.images import (
     picture_count,
     read_image,
 )
-from flow_cache.runtime.checksums import file_sha256
-from flow_cache.runtime.machine import usable_cores
 from flow_cache.runtime.words import quoted
 from flow_cache.schema import VideoRecord
 from flow_cache.video_file import VideoFile
@@ -136,10 +133,8 @@ def _names(path: Path) -> list[str]:
 
 _LOG = logging.getLogger(__name__)
 _NUMBER = re.compile(r"\d+")
-_FILES_A_TASK = 16
 #: Bytes at either end of a video file that it is known by.
 _END = 2**20
-T = TypeVar("T")
 
 
 def frame_files(folder: Path, least: int = 2, speaks: bool = True) -> list[Path]:
@@ -186,22 +181,6 @@ def content_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hash_of_all(files: list[Path], hash_of: Callable[[Path], bytes]) -> str:
-    """SHA-256 over names and hashes of files, which are taken in several threads."""
-    digest = hashlib.sha256()
-    for file, content_hash in zip(files, _in_threads(hash_of, files), strict=True):
-        digest.update(file.name.encode() + b"\0" + content_hash)
-    return digest.hexdigest()
-
-
-def hash_of_file(path: Path) -> bytes:
-    """SHA-256 of a file's content; raises FlowCacheError where it cannot be read."""
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise FlowCacheError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def check_pictures(folder: Path) -> None:
     """Look whether the pictures of a folder are whole and of one size; a few bytes of a JPEG or PNG tell it.
 
@@ -209,7 +188,7 @@ def check_pictures(folder: Path) -> None:
     """
     files = frame_files(folder, least=1)
     first = check_image(files[0])
-    for file, header in zip(files, _in_threads(check_image, files), strict=True):
+    for file, header in zip(files, in_threads(check_image, files), strict=True):
         if (header.width, header.height) != (first.width, first.height):
             raise FlowCacheError(
                 f"{file} is {header.width} x {header.height} px, the first frame {files[0].name} is "
@@ -223,14 +202,6 @@ def check_utf8(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise FlowCacheError(f"the name {os.fsencode(path)!r} is not UTF-8; rename it") from None
-
-
-def _in_threads(look: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:
-    """What is seen in files, in their order."""
-    tasks = [files[start : start + _FILES_A_TASK] for start in range(0, len(files), _FILES_A_TASK)]
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        for seen in threads.map(lambda task: [look(file) for file in task], tasks):
-            yield from seen
 
 
 def _image_files(folder: Path) -> Iterator[Path]:

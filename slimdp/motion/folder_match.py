@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 
 from flow_cache import Video, VideoRecord
+from flow_cache.file_hashes import hash_of_all, hash_of_file
 from flow_cache.images import IMAGE_SUFFIXES, read_image
 from flow_cache.source_frames import SHA256, has_source, source_places
-from flow_cache.video import as_video, hash_of_all, hash_of_file
+from flow_cache.video import as_video
 from slimdp.data import AnnotationError
 from slimdp.motion.frame_series import frame_numbers
 from slimdp.structures import ImageRecord

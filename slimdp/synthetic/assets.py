@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flow_cache.file_hashes import hash_of_all, hash_of_file
 from flow_cache.images import IMAGE_SUFFIXES, check_image
-from flow_cache.video import hash_of_all, hash_of_file
 from slimdp.synthetic.motion import BvhMotion, read_bvh
 from slimdp.synthetic.world import read_background
 

@@ -198,13 +198,19 @@ def test_other_pictures_elsewhere_that_are_called_alike_are_refused(
     assert [each["people"] for each in session.overview()] == [0, 1]
 
 
+def labelled_on_monday(open_session: Callable[..., Opened], folder: Path) -> Opened:
+    """Frame 3 of monday/walk.avi has a box; tuesday/walk.avi is another video."""
+    write_video(folder / "monday" / "walk.avi")
+    write_video(folder / "tuesday" / "walk.avi", seed=5)
+    opened = open_session(folder / "monday" / "walk.avi")
+    act(opened.session, 3, "box", BOX)
+    return opened
+
+
 def test_another_video_file_of_the_same_name_is_refused(
     open_session: Callable[..., Opened], tmp_path: Path
 ) -> None:
-    write_video(tmp_path / "monday" / "walk.avi")
-    write_video(tmp_path / "tuesday" / "walk.avi", seed=5)
-    opened = open_session(tmp_path / "monday" / "walk.avi")
-    act(opened.session, 3, "box", BOX)
+    opened = labelled_on_monday(open_session, tmp_path)
     before = opened.labels.read_bytes()
     frame = tmp_path / "labels_frames" / "walk" / "000003.jpg"
     with pytest.raises(DocumentError, match=f"tuesday/walk.avi: {frame} shows something else .*another name"):
@@ -225,10 +231,7 @@ def test_another_video_file_of_the_same_name_is_refused(
 def test_a_frame_is_not_labelled_on_what_another_video_left_there(
     open_session: Callable[..., Opened], tmp_path: Path
 ) -> None:
-    write_video(tmp_path / "monday" / "walk.avi")
-    write_video(tmp_path / "tuesday" / "walk.avi", seed=5)
-    opened = open_session(tmp_path / "monday" / "walk.avi")
-    act(opened.session, 3, "box", BOX)
+    opened = labelled_on_monday(open_session, tmp_path)
     opened.session.document.undo()
     opened = open_session(tmp_path / "tuesday" / "walk.avi")
     with pytest.raises(EditError, match=r"000003\.jpg shows something else than frame 3 of .*tuesday"):

@@ -16,13 +16,12 @@ import pytest
 from PIL import Image
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.file_hashes import hash_of_all, hash_of_file
 from flow_cache.images import IMAGE_SUFFIXES, jpeg_is_complete
 from flow_cache.video import (
     check_pictures,
     content_digest,
     frame_files,
-    hash_of_all,
-    hash_of_file,
     open_video,
     read_image,
 )

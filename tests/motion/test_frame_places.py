@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore, MissingFlowError, precompute
-from flow_cache.video import hash_of_file, open_video
+from flow_cache.file_hashes import hash_of_file
+from flow_cache.video import open_video
 from slimdp.config import CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, PoseDataset
 from slimdp.doctor import examine

@@ -92,19 +92,19 @@ def test_other_videos_of_the_same_name_are_refused(clips: Path, both: FlowStore,
 def test_a_video_file_of_the_pictures_may_stand_for_them(clips: Path, one: FlowStore, tmp_path: Path) -> None:
     """Until they are gone; another film of that name and length does not."""
 
-    def film(of: str) -> Path:
-        (tmp_path / of).mkdir()
-        file = tmp_path / of / "img1.avi"
+    def film(of: str, frames: int = 3) -> Path:
+        file = tmp_path / f"{of}{frames}" / "img1.avi"
+        file.parent.mkdir()
         writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
-        for name in NAMES:
+        for name in NAMES[:frames]:
             writer.write(cv2.imread(str(clips / of / "img1" / name)))
         writer.release()
         return file
 
     names = tuple(f"{index:06d}" for index in range(3))
-    own, other = film("a"), film("b")
+    own, other, cut_off = film("a"), film("b"), film("a", frames=2)
     assert find_source(one, own, names, SIZE) == "img1"
-    for file, count in ((other, 3), (own, 2)):
+    for file, count in ((other, 3), (own, 2), (cut_off, 3)):  # the last one announces more than it holds
         with pytest.raises(FlowCacheError, match=r"img1\.avi is not the video 'img1' whose flow is there"):
             find_source(one, file, names[:count], SIZE)
 
