@@ -189,11 +189,9 @@ def check_pictures(folder: Path) -> None:
     files = frame_files(folder, least=1)
     first = check_image(files[0])
     for file, header in zip(files, in_threads(check_image, files), strict=True):
-        if (header.width, header.height) != (first.width, first.height):
-            raise FlowCacheError(
-                f"{file} is {header.width} x {header.height} px, the first frame {files[0].name} is "
-                f"{first.width} x {first.height} px; all frames of a video need one size"
-            )
+        size, size_0 = (header.width, header.height), (first.width, first.height)
+        if size != size_0:
+            raise FlowCacheError(another_size(str(file), size, size_0, files[0].name))
 
 
 def check_utf8(path: Path) -> None:
@@ -276,10 +274,8 @@ class Video:
         of_folder = ((index, read_image(self.path / self.frame_names[index])) for index in indices)
         for index, frame in of_folder if self.path.is_dir() else self._read_file(indices):
             if frame.shape != (self.height, self.width, 3):
-                raise FlowCacheError(
-                    f"{self.path}: frame {self.frame_names[index]} is {_size(frame)}, the first frame is "
-                    f"{self.width} x {self.height} px; all frames of a video need one size"
-                )
+                where = f"{self.path}: frame {self.frame_names[index]}"
+                raise FlowCacheError(another_size(where, _size(frame), (self.width, self.height)))
             yield index, frame
 
     def _read_file(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -369,10 +365,7 @@ def _open_folder(path: Path, name: str, seen: Video | VideoRecord | None) -> Vid
         if picture_count(content) > 1:
             several.append(file)
         if frame.shape != first.shape:
-            raise FlowCacheError(
-                f"{file} is {_size(frame)}, the first frame {names[0]} is {_size(first)}; all frames of a "
-                "video need one size"
-            )
+            raise FlowCacheError(another_size(str(file), _size(frame), _size(first), names[0]))
         return hashlib.sha256(content).digest()
 
     source_hash = hash_of_all(files, fingerprint)
@@ -414,13 +407,20 @@ def _changes(
     """How the size or the shape of pixels of a frame is another than the first one's, and what to do."""
     (width, height, pixel), (width_0, height_0, pixel_0) = form, first
     if (width, height) != (width_0, height_0):
-        what = f"frame {frame} is {width} x {height} px, the first frame is {width_0} x {height_0} px; all "
-        what += "frames of a video need one size"
+        what = another_size(f"frame {frame}", (width, height), (width_0, height_0))
     else:
         ratio, ratio_0 = (f"{each.numerator}:{each.denominator}" for each in (pixel, pixel_0))
         what = f"the pixels of frame {frame} are {ratio}, those of the first frame {ratio_0} (width to "
         what += "height); all frames of a video need one shape"
     return f"{what}: {one_size_command(path, width_0, height_0)}"
+
+
+def another_size(frame: str, size: tuple[int, int], size_0: tuple[int, int], first: str = "") -> str:
+    """What is wrong with a frame of another size than the first one's, width and height px; `first` names
+    that."""
+    of_first = f"the first frame {first}".rstrip()
+    wanted = f"{of_first} is {size_0[0]} x {size_0[1]} px; all frames of a video need one size"
+    return f"{frame} is {size[0]} x {size[1]} px, {wanted}"
 
 
 def one_size_command(path: Path, width: int, height: int) -> str:
@@ -441,5 +441,6 @@ def _check_count(path: Path, count: int) -> None:
         raise FlowCacheError(f"{path} holds {count} frames; flow needs at least 2")
 
 
-def _size(frame: np.ndarray) -> str:
-    return f"{frame.shape[1]} x {frame.shape[0]} px"
+def _size(frame: np.ndarray) -> tuple[int, int]:
+    """Width and height, px."""
+    return frame.shape[1], frame.shape[0]

@@ -24,7 +24,14 @@ from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import did_you_mean, listed, quoted
-from flow_cache.video import VideoSource, check_pictures, content_digest, frame_files, one_size_command
+from flow_cache.video import (
+    VideoSource,
+    another_size,
+    check_pictures,
+    content_digest,
+    frame_files,
+    one_size_command,
+)
 from flow_cache.video_file import VideoFile
 from slimdp.data.annotation_file import AnnotationError, AnnotationSet, read_annotations
 from slimdp.data.frame_numbers import frame_number
@@ -200,11 +207,8 @@ def _small_frames(
             size, frames = file.shape(frame), index + 1
             first = first or size
             if size != first:
-                changes = (
-                    f"{size[0]} x {size[1]} px, the first frame is {first[0]} x {first[1]} px; all frames"
-                )
-                remedy = f"of a video need one size: {one_size_command(video.path, *first)}"
-                raise FlowCacheError(f"{video.path}: frame {index} is {changes} {remedy}")
+                changes = another_size(f"{video.path}: frame {index}", size, first)
+                raise FlowCacheError(f"{changes}: {one_size_command(video.path, *first)}")
             if index in wanted:
                 pixels = file.pixels(frame)
                 for image in images:

@@ -20,7 +20,14 @@ from flow_cache.images import (
     picture_count,
 )
 from flow_cache.runtime.words import quoted
-from flow_cache.video import check_utf8, content_digest, frame_files, one_size_command, video_name
+from flow_cache.video import (
+    another_size,
+    check_utf8,
+    content_digest,
+    frame_files,
+    one_size_command,
+    video_name,
+)
 from flow_cache.video_file import VideoFile
 from slimdp.inference.video_records import VideoFrame, VideoInfo
 
@@ -50,13 +57,11 @@ class FrameSource:
         """
         for frame in self._read_images(start) if self.files else self._read_file(start):
             height, width = frame.image.shape[:2]
-            if (width, height) != (self.info.width, self.info.height):
-                path, size = self.info.path, (self.info.width, self.info.height)
-                remedy = "" if self.files else f": {one_size_command(path, *size)}"
-                raise FlowCacheError(
-                    f"{path}: frame {frame.index} is {width} x {height} px, the first frame is "
-                    f"{size[0]} x {size[1]} px; all frames of a video need one size{remedy}"
-                )
+            path, size_0 = self.info.path, (self.info.width, self.info.height)
+            if (width, height) != size_0:
+                remedy = "" if self.files else f": {one_size_command(path, *size_0)}"
+                where = f"{path}: frame {frame.index}"
+                raise FlowCacheError(another_size(where, (width, height), size_0) + remedy)
             yield frame
 
     def read_image(self, index: int) -> np.ndarray:
