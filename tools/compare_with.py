@@ -129,7 +129,10 @@ RENAMED = Renamed(
         "table.csv: *.21",  # titles of rows
         "results.json: *.pretrained",  # what of others a row began with
         "dataset.json: style.postures",  # settings whose defaults change nothing
-        *(f"dataset.json: style.{name}" for name in ("close", "before", "tailored", "grey", "dark")),
+        *(
+            f"dataset.json: style.{name}"
+            for name in ("close", "tables", "before", "tailored", "grey", "dark")
+        ),
     ),
 )
 

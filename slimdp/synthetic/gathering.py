@@ -14,6 +14,7 @@ from slimdp.synthetic.motion import Motion, PlacedMotion, held_posture, random_m
 from slimdp.synthetic.objects import Prop, turned
 from slimdp.synthetic.person import Person, PosedPerson, pose_person
 from slimdp.synthetic.photograph import SceneStyle
+from slimdp.synthetic.tables import SEATS, table_before
 
 _TRIES = 25
 #: Metres between the skins of different people, at least.
@@ -55,7 +56,10 @@ def gather(rng: np.random.Generator, people: Sequence[Person], style: SceneStyle
     for person in people:
         motion, kind = _random_posture(rng, person, style)
         base = motion.pose(person, 0.0)
-        furniture = [] if kind == "floor" else furniture_for(rng, kind, pose_person(person, base).skin)
+        skin = pose_person(person, base).skin
+        furniture = [] if kind == "floor" else furniture_for(rng, kind, skin)
+        if style.tables > 0 and kind in SEATS and rng.random() < style.tables:
+            furniture += table_before(rng, skin)
         for _ in range(_TRIES):
             placed = _placed(rng, motion, bool(guests), in_line, style.tempo)
             props = tuple(

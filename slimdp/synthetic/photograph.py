@@ -76,6 +76,9 @@ class SceneStyle(Settings):
     noise: NotNegative = 1.0  # of the sensor: 1 is that of a telephone indoors
     postures: PostureShares = PostureShares()  # any: other cameras too, from all heights and with all lenses
     close: Share = 0.0  # with postures: share of scenes that show a part of a person, cut by the frame
+    tables: Share = (
+        0.0  # with postures: of people on chairs, stools and benches, who have a table before them
+    )
     before: Share = 0.0  # with postures: of scenes with several people, where they are one before another
     tailored: bool = False  # shoes hide the toes, skirts are of one piece
     grey: Share = 0.0  # share of scenes in black and white

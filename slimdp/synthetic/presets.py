@@ -87,8 +87,8 @@ _PEOPLE = SceneStyle(
         chair=0.25, floor=0.08, crouch=0.08, kneel=0.06, bend=0.08, lie=0.06, hang=0.015, invert=0.03,
         fly=0.05, swing=0.05, ride=0.06, stretch=0.06,
     ),
-    people=(0.5, 0.3, 0.13, 0.07), close=0.4, before=0.5, tailored=True, grey=0.08,
-    dark=0.15,
+    people=(0.5, 0.3, 0.13, 0.07), close=0.4, tables=0.45, before=0.5, tailored=True,
+    grey=0.08, dark=0.15,
 )  # fmt: skip
 
 PRESETS = {
