@@ -66,7 +66,9 @@ def _framed(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         image = sky * (0.8 + 0.3 * noise(rng, shape, 4, 0.6)[..., None])
         image[:: max(height // 2, 4)] = image[:, :: max(width // 3, 4)] = 0.85
     elif kind == 2:  # books
-        spines = random_colours(rng, width)[np.cumsum(rng.random(width) < 0.3)]
+        # Of a narrow shelf every column may begin a book: one more than there are colours.
+        books = np.minimum(np.cumsum(rng.random(width) < 0.3), width - 1)
+        spines = random_colours(rng, width)[books]
         image = np.broadcast_to(spines, (height, width, 3)).astype(np.float32).copy()
         step = max(height // int(rng.integers(2, 5)), 6)
         for row in range(0, height, step):
