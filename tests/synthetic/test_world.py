@@ -17,7 +17,7 @@ from slimdp.synthetic.objects import Path as Way
 from slimdp.synthetic.photograph import PhotoSettings
 from slimdp.synthetic.scene import SceneStyle, random_scene, render_frame
 from slimdp.synthetic.textures import MATERIALS, Texture, random_material, to_linear
-from slimdp.synthetic.world import _free_spot, random_crop, read_background
+from slimdp.synthetic.world import _framed, _free_spot, random_crop, read_background
 
 GREY = Texture(np.full((8, 8, 3), 128, np.uint8), 0.1)
 
@@ -144,3 +144,9 @@ def test_a_camera_or_a_wall_among_the_people_leaves_no_spot_or_a_free_one(
         if spot is not None:
             assert np.linalg.norm((position - spot)[[0, 2]]) > 1.3
             assert np.linalg.norm(spot[[0, 2]]) > 0.3
+
+
+def test_every_column_of_a_shelf_may_begin_a_book() -> None:
+    # 51996: the only one of the first 60,000 seeds that draws so for eight columns.
+    image = _framed(np.random.default_rng(51996), (8, 8))
+    assert image.shape == (8, 8, 3)
