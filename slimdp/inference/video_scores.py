@@ -55,22 +55,47 @@ class FrameFlow(Protocol):
 class StoredFrameFlow:
     """Flow of a store.
 
-    Raises FlowCacheError where the store has no video of that name, one of another size, or fewer frames.
+    A dense pose knows its video by the last folder, or the file, alone: the store's may have folders before
+    it ("set/a/walk").
+
+    Raises FlowCacheError where the store has no such video, one of another size, or fewer frames, or several
+    that it could be.
     """
 
     def __init__(self, store: FlowStore, video: IuvVideo) -> None:
-        self._chains, self._name = FlowChainReader(store), video.name
-        size, frames = store.size(video.name), len(store.frames(video.name))
-        if size != (video.width, video.height) or frames < video.first_frame + len(video):
-            raise FlowCacheError(
-                f"the flow of video {video.name!r} is of {frames} frames of {size[0]} x {size[1]} px, but "
-                f"{video.path} holds {len(video)} of {video.width} x {video.height} px; name the flow of "
-                "that video"
-            )
+        self._chains, self._name = FlowChainReader(store), _video_in(store, video)
 
     def between(self, frame: int, step: int) -> FlowChain:
         """As `FrameFlow`; MissingFlowError where the store lacks it."""
         return self._chains.read(self._name, frame, (step,))
+
+
+def _video_in(store: FlowStore, video: IuvVideo) -> str:
+    """The store's name of the video that a dense pose is of."""
+    names = [name for name in store.videos() if f"/{name}".endswith(f"/{video.name}")]
+    if not names:
+        store.frames(video.name)  # raises: what there is, and how to make the flow
+    fitting = [
+        name
+        for name in names
+        if store.size(name) == (video.width, video.height)
+        and len(store.frames(name)) >= video.first_frame + len(video)
+    ]
+    if video.name in fitting:
+        return video.name
+    if len(fitting) > 1:
+        raise FlowCacheError(
+            f"the flow of {' and '.join(map(repr, fitting))} is there, and {video.path} may be of any of "
+            "them; name a store with the flow of its video alone"
+        )
+    if not fitting:
+        size, frames = store.size(names[0]), len(store.frames(names[0]))
+        raise FlowCacheError(
+            f"the flow of video {names[0]!r} is of {frames} frames of {size[0]} x {size[1]} px, but "
+            f"{video.path} holds {len(video)} of {video.width} x {video.height} px; name the flow of "
+            "that video"
+        )
+    return fitting[0]
 
 
 class EstimatedFrameFlow:

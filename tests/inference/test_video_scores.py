@@ -197,15 +197,44 @@ def test_the_wrong_source_or_store_is_refused(path: Path, tmp_path: Path) -> Non
         EstimatedFrameFlow(source, video).between(0, 1)
 
 
-def store(path: Path, frames: int = FRAMES) -> FlowStore:
-    """Flow of the video "walk", as its content moves."""
+def test_the_video_of_a_store_may_have_folders_before_its_name(path: Path, tmp_path: Path) -> None:
+    with IuvVideo(path) as video:
+        with store(tmp_path / "one.h5", FRAMES, "set/a/walk", "set/a/sidewalk") as flow:
+            StoredFrameFlow(flow, video).between(0, 1)
+        # Of two, the one that is long enough; of two that are, none.
+        with store(tmp_path / "two.h5", FRAMES, "a/walk") as flow:
+            flow.close()
+        with FlowWriter(tmp_path / "two.h5") as writer:
+            writer.add_video(record("b/walk", 3), (-1, 1))
+        with FlowStore(tmp_path / "two.h5") as flow:
+            StoredFrameFlow(flow, video).between(0, 1)
+        with FlowWriter(tmp_path / "two.h5") as writer:
+            writer.add_video(record("c/walk", FRAMES), (-1, 1))
+        with (
+            FlowStore(tmp_path / "two.h5") as flow,
+            pytest.raises(FlowCacheError, match=r"'a/walk' and 'c/walk' is there, and .* any of them"),
+        ):
+            StoredFrameFlow(flow, video)
+        with (
+            store(tmp_path / "other.h5", FRAMES, "sidewalk") as flow,
+            pytest.raises(FlowCacheError, match="walk"),
+        ):
+            StoredFrameFlow(flow, video)
+
+
+def record(name: str, frames: int) -> VideoRecord:
     names = tuple(f"{index:06d}.png" for index in range(frames))
-    record = VideoRecord("walk", SIZE[1], SIZE[0], names, "walk", "made", "exact", "{}", "")
+    return VideoRecord(name, SIZE[1], SIZE[0], names, "walk", "made", "exact", "{}", "")
+
+
+def store(path: Path, frames: int = FRAMES, *videos: str) -> FlowStore:
+    """Flow of videos, "walk" if none are named, as their content moves."""
     with FlowWriter(path) as writer:
-        writer.add_video(record, (-1, 1))
-        for frame in range(frames - 1):
-            writer.write("walk", frame, 1, still_flow(SPEED))
-            writer.write("walk", frame + 1, -1, still_flow(-SPEED))
+        for name in videos or ("walk",):
+            writer.add_video(record(name, frames), (-1, 1))
+            for frame in range(frames - 1):
+                writer.write(name, frame, 1, still_flow(SPEED))
+                writer.write(name, frame + 1, -1, still_flow(-SPEED))
     return FlowStore(path)
 
 
