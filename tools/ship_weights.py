@@ -9,7 +9,8 @@ into slimdp/inference/weights.py. What is scored is the file that was written: o
 --rendered, a folder of slimdp synthesize, and at the keypoints of --real, a folder with people.json. --before
 names runs whose ends RUN began with, in their order, --root the folder that the settings' data lie in,
 --mean-with ends of other stages, or of runs that went on from one of them, with which the mean of the weights
-is taken, --backbone-began-with the weights before these, half of whose backbone is mixed in.
+is taken, --backbone-began-with the weights before these, half of whose backbone is mixed in; what
+--earlier-card tells of the weights that RUN went on from stays on the card.
 Predictions and scores stay in --work. Prints one JSON line last; exit code 1 where the file is too large.
 """
 
@@ -65,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--backbone-began-with", type=Path, metavar="FILE.pt", help="take the backbone's mean with this one's"
     )
     parser.add_argument(
+        "--earlier-card", type=Path, metavar="FILE.md", help="the card of the weights that RUN went on from"
+    )
+    parser.add_argument(
         "--eight-bits",
         nargs="+",
         default=[],
@@ -76,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the weights go")
     parser.add_argument("--code", type=Path, default=CODE, help="the file with their hashes")
     options = parser.parse_args(arguments)
+    earlier = options.earlier_card and options.earlier_card.read_text(encoding="utf-8")
     checkpoint = end_of_run(options.run)
     run = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scores = score(weights, bars, options.rendered, options.real, options.work)
     provenance = Provenance.of(run, checkpoint, options.before, options.root)
     averaged = tuple(map(stage_reached, ends)) if len(ends) > 1 else ()
-    write_card(weights, provenance, scores, averaged, origin is not None)
+    write_card(weights, provenance, scores, averaged, origin is not None, earlier)
     told = {"weights": str(weights), "bytes": size, "sha256": digest}
     told |= {"under_bars_unseen": bars.fitted["share_under_on_unseen_people"]}
     tell(told | {"rendered": headline(scores["rendered"]), "real": headline(scores["real"])})

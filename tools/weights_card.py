@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,15 +92,18 @@ def write_card(
     scores: Mapping[str, Any],
     averaged: Sequence[str] = (),
     mean_backbone: bool = False,
+    earlier: str | None = None,
 ) -> None:
     """Write NAME.md beside NAME.pt.
 
     `averaged` are the stages of whose ends the weights are the mean; `mean_backbone`: the backbone's weights
-    lie half-way to those that it began with.
+    lie half-way to those that it began with. `earlier` is the card of the weights that training went on from:
+    what it tells of their making stays told.
     """
     parts = [
         _head(weights),
         _making(weights, made, averaged, mean_backbone),
+        *([] if earlier is None else [_made_before(earlier)]),
         _scores(scores),
         _LIMITS,
         _licence(made),
@@ -142,7 +146,29 @@ def _making(weights: Path, made: Provenance, averaged: Sequence[str], mean_backb
         "versions": ", ".join(f"{name} {version}" for name, version in made.versions.items()),
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"## How they were made\n\n| | |\n|---|---|\n{lines}\n"
+    return f"{_MAKING}\n\n| | |\n|---|---|\n{lines}\n"
+
+
+#: The title of the part of a card that tells of the making, and the rows of it that another card takes over.
+_MAKING = "## How they were made"
+_KEPT_ROWS = ("data: ", "settings", "weights", "backbone", "time", "began with", "commit")
+
+
+def _made_before(card: str) -> str:
+    """What a card tells of the making of its weights and of those before, for the card of what followed.
+
+    Raises ValueError where it is no such card.
+    """
+    _, title, rest = card.partition(f"{_MAKING}\n")
+    if not title:
+        raise ValueError(f"the earlier card has no part {_MAKING!r}; name the NAME.md beside the weights")
+    making, *before = rest.partition("\n## ")[0].split("\n### ")
+    rows = [line for line in making.splitlines() if line.startswith(tuple(f"| {row}" for row in _KEPT_ROWS))]
+    # The settings beside the new card are not theirs.
+    table = re.sub(r"`[^`]*\.yaml`, beside this page: ", "", "\n".join(("| | |", "|---|---|", *rows)))
+    digest = card.partition("SHA-256 `")[2].partition("`")[0]
+    earlier = "".join(f"\n### {part.rstrip()}\n" for part in before)
+    return f"### The weights that these went on from\n\nSHA-256 `{digest}`\n\n{table}\n{earlier}"
 
 
 #: Of a backbone.

@@ -19,7 +19,7 @@ from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import save_checkpoint
 from tests.inference.test_error_bars import samples_of
 from tools.ship_weights import end_of_run, main, set_hash
-from tools.weights_card import Provenance
+from tools.weights_card import Provenance, _made_before
 
 NAMES = ("nose", "left_wrist", "right_wrist")
 COUNTS = {"different_people": 3, "points": 240}
@@ -137,3 +137,24 @@ def test_code_without_entries_is_told(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("SHIPPED = 1\n")
     with pytest.raises(ConfigError, match="has no entries SHIPPED"):
         set_hash(tmp_path / "code.py", "a.pt", "0" * 64)
+
+
+def test_a_card_keeps_what_earlier_ones_told_of_the_making() -> None:
+    def card(digest: str, commit: str, more: str = "") -> str:
+        rows = "| | |\n|---|---|\n| network | fpn |\n| data: a/b.json | 3 stills |\n"
+        rows += f"| settings | `w.yaml`, beside this page: 5 steps |\n| commit | {commit} |\n"
+        return (
+            f"# w\n\nSHA-256 `{digest}`\n\n## How they were made\n\n{rows}{more}\n## What they reach\n\nx\n"
+        )
+
+    told = _made_before(card("aa", "1111"))
+    assert told == (
+        "### The weights that these went on from\n\nSHA-256 `aa`\n\n| | |\n|---|---|\n"
+        "| data: a/b.json | 3 stills |\n| settings | 5 steps |\n| commit | 1111 |\n"
+    )
+    again = _made_before(card("bb", "2222", f"\n{told}"))
+    assert again.startswith(told.replace("aa", "bb").replace("1111", "2222"))
+    assert again.endswith(told)
+    assert again.count("### ") == 2
+    with pytest.raises(ValueError, match=r"no part '## How they were made'; name the NAME\.md"):
+        _made_before("# nothing")
