@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from flow_cache.runtime.words import counted
 from slimdp.commands.arguments import add_annotations, add_surface
 
 if TYPE_CHECKING:
+    from slimdp.data import AnnotationSet
     from slimdp.evaluation.points import PointErrors
     from slimdp.evaluation.several_annotators import ErrorRow, SharedPoints
     from slimdp.surface import Surface
@@ -68,7 +70,7 @@ def _add_merge(commands: argparse._SubParsersAction) -> None:
 def _exam(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from slimdp.data import read_annotations, write_annotations
+    from slimdp.data import read_annotations, read_outlines, write_annotations
 
     found = read_annotations(options.annotations, options.images or "", check_images=False).people
     people = [person for person in found if person.has_uv.any() and not person.crowd]
@@ -78,15 +80,16 @@ def _exam(options: argparse.Namespace) -> None:
     chosen = [people[index] for index in sorted(drawn)]
     bare = [person.with_points(np.zeros(len(person.points), dtype=bool)) for person in chosen]
     images = {person.image.id: person.image for person in bare}
-    write_annotations(options.out, list(images.values()), bare)
+    outlines = read_outlines(options.annotations, options.images or "")
+    write_annotations(options.out, list(images.values()), bare, outlines)
     people_there = counted(len(bare), "person", "people")
     print(f"{people_there} in {counted(len(images), 'picture')}, without points: {options.out}")
 
 
 def _merge(options: argparse.Namespace) -> None:
-    from slimdp.data import read_annotations, write_annotations
+    from slimdp.data import read_annotations
     from slimdp.evaluation import write_scores
-    from slimdp.evaluation.several_annotators import disagreement, error_rows, merged_people, share_points
+    from slimdp.evaluation.several_annotators import disagreement, error_rows, share_points
     from slimdp.report.tables import error_table
     from slimdp.surface import load_surface
 
@@ -102,14 +105,24 @@ def _merge(options: argparse.Namespace) -> None:
         write_scores(options.scores, told | {"parts": {row.name: asdict(row) for row in rows}})
         print(options.scores)
     if options.out is not None:
-        apart_m = float("inf") if options.apart_cm is None else options.apart_cm / 100
-        people = merged_people(shared, surface, apart_m)
-        images = {image.id: image for each in reversed(sets) for image in each.images}
-        write_annotations(options.out, list(images.values()), people)
-        kept = sum(len(person.points) for person in people)
-        print(f"{kept} places of {len(people)} people: {options.out}")
+        _write_merged(sets, shared, surface, options)
     if options.picture is not None:
         _draw(shared, errors, surface, options)
+
+
+def _write_merged(
+    sets: Sequence[AnnotationSet], shared: SharedPoints, surface: Surface, options: argparse.Namespace
+) -> None:
+    from slimdp.data import read_outlines, write_annotations
+    from slimdp.evaluation.several_annotators import merged_images, merged_outlines, merged_people
+
+    apart_m = float("inf") if options.apart_cm is None else options.apart_cm / 100
+    people = merged_people(shared, surface, apart_m)
+    images = merged_images([each.images for each in sets])
+    outlines = merged_outlines([read_outlines(file) for file in options.files])
+    write_annotations(options.out, images, people, outlines)
+    kept = sum(len(person.points) for person in people)
+    print(f"{kept} places of {counted(len(people), 'person', 'people')}: {options.out}")
 
 
 def _by_pair(shared: SharedPoints, errors: PointErrors, options: argparse.Namespace) -> list[ErrorRow]:

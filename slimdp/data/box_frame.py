@@ -12,6 +12,7 @@ import numpy as np
 
 #: Side of the frame, px.
 FRAME = 256
+_ROUNDING = 1e-6  # px of the frame
 
 
 def image_from_frame(points: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -24,6 +25,13 @@ def frame_from_image(points: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Points (N, 2) x, y image px -> (N, 2) float64 in the frame of a box (4,) xywh image px."""
     box = np.asarray(box, dtype=np.float64)
     return (np.asarray(points, dtype=np.float64).reshape(-1, 2) - box[:2]) * (FRAME / box[2:])
+
+
+def beyond_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Which points (N, 2) x, y lie outside of a box (4,) xywh, both image px, by more than rounding; (N,)."""
+    at = frame_from_image(points, box)
+    beyond: np.ndarray = (at < -_ROUNDING) | (at > FRAME + _ROUNDING)
+    return np.any(beyond, axis=1)
 
 
 def frame_pixel_centres(box: np.ndarray) -> np.ndarray:

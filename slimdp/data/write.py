@@ -21,7 +21,7 @@ import numpy as np
 from flow_cache.coco import AnnotationError
 from flow_cache.runtime.atomic import atomic_write, write_text
 from flow_cache.runtime.json_file import read_json
-from slimdp.data.box_frame import FRAME, frame_from_image
+from slimdp.data.box_frame import FRAME, beyond_box, frame_from_image
 from slimdp.data.rle import encode_rle
 from slimdp.structures import IGNORE, BoxSource, ImageRecord, PersonAnnotation
 from slimdp.surface.layout import PartLayout
@@ -29,7 +29,6 @@ from slimdp.surface.people import PEOPLE
 
 #: Ids of a picture and a person -> the fields `segmentation` and `area`, as far as a file has them.
 Outlines = Mapping[tuple[int, int], Mapping[str, Any]]
-_ROUNDING = 1e-6  # px of the frame
 
 
 def write_annotations(
@@ -116,7 +115,7 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
 
 def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:
     frame_points = frame_from_image(person.points, person.box)
-    outside = np.flatnonzero(((frame_points < -_ROUNDING) | (frame_points > FRAME + _ROUNDING)).any(axis=1))
+    outside = np.flatnonzero(beyond_box(person.points, person.box))
     if outside.size:
         point = f"point {outside[0]} at {person.points[outside[0]].tolist()} px"
         place = f"{path}: annotation {person.id} of image {person.image.id}"

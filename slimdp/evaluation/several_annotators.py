@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from slimdp.data.box_frame import FRAME, beyond_box, frame_pixel_centres, sample_coarse
+from slimdp.data.write import Outlines
 from slimdp.evaluation.annotators import TOLERANCE_PX
 from slimdp.evaluation.points import PointErrors
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
 from slimdp.surface import Surface
 
 
@@ -138,7 +141,11 @@ def merged_people(shared: SharedPoints, surface: Surface, apart_m: float = np.in
     A label of one annotator stays as it is. A mean of (u, v) would lie nowhere in particular where two parts
     meet; the medoid is always somebody's answer, and one of three who errs does not move it. Of two answers
     the first annotator's counts. Places whose annotators are more than `apart_m` metres apart, in the mean of
-    the distances to the medoid, are left out. Box, masks and keypoints are the first annotator's.
+    the distances to the medoid, are left out.
+
+    Masks, with the box that they lie over, are those of the first annotator who has some, and so are
+    keypoints and track. A box that leaves out somebody's point grows to hold that annotator's box too; what
+    the masks show in the new part of it is not known (IGNORE).
     """
     order = np.lexsort((shared.annotator, shared.place))
     starts = np.flatnonzero(np.diff(shared.place[order], prepend=-1))
@@ -167,15 +174,80 @@ def _medoid(shared: SharedPoints, rows: np.ndarray, surface: Surface) -> tuple[i
 def _with_labels(
     known: Mapping[int, PersonAnnotation], chosen: Sequence[tuple[int, int]]
 ) -> PersonAnnotation:
-    """The first annotator's person with points of any, (annotator, point)."""
-    first = known[min(known)]
-    empty = first.with_points(np.zeros(len(first.points), dtype=bool))
+    """The person with points of any annotator, (annotator, point), and all else of the first who has it."""
+    people = [known[annotator] for annotator in sorted(known)]
+    first = next(filter(_shows_masks, people), people[0])
+    marked = next(filter(_has_keypoints, people), people[0])
+    person = replace(
+        first.with_points(np.zeros(len(first.points), dtype=bool)),
+        image=people[0].image,
+        track=next((each.track for each in people if each.track is not None), None),
+        keypoints=marked.keypoints,
+        keypoint_names=marked.keypoint_names,
+        confidence=None,
+    )
+    if not chosen:
+        return person
     fields = ("points", "part", "uv", "source", "step")
     picked: dict[str, Any] = {
         name: np.array([getattr(known[annotator], name)[point] for annotator, point in chosen])
         for name in fields
     }
-    return replace(empty, confidence=None, **picked) if chosen else replace(empty, confidence=None)
+    beyond = beyond_box(picked["points"], person.box)
+    if beyond.any():
+        person = _grown(person, [known[annotator].box for (annotator, _), out in zip(chosen, beyond) if out])
+    return replace(person, **picked)
+
+
+def _shows_masks(person: PersonAnnotation) -> bool:
+    return person.coarse is not None and bool(person.coarse.any())
+
+
+def _has_keypoints(person: PersonAnnotation) -> bool:
+    return person.keypoints is not None and bool((person.keypoints[:, 2] > 0).any())
+
+
+def _grown(person: PersonAnnotation, boxes: Sequence[np.ndarray]) -> PersonAnnotation:
+    """A person in the smallest box that holds theirs and others (4,) xywh, px; masks stay where they are."""
+    every = np.stack([person.box, *boxes])
+    low, high = every[:, :2].min(axis=0), (every[:, :2] + every[:, 2:]).max(axis=0)
+    box = np.concatenate([low, high - low])
+    if person.coarse is None:
+        return replace(person, box=box)
+    centres = frame_pixel_centres(box).reshape(-1, 2)
+    coarse, _ = sample_coarse(person.coarse, person.box, centres, outside=IGNORE)
+    return replace(person, box=box, coarse=coarse.reshape(FRAME, FRAME))
+
+
+def merged_images(annotators: Sequence[Sequence[ImageRecord]]) -> list[ImageRecord]:
+    """Every picture once, by its id, as the first annotator has it; labelled if anybody labelled it.
+
+    Regions to be ignored are those of the first annotator who has some.
+    """
+    by_id: dict[int, ImageRecord] = {}
+    for image in chain.from_iterable(annotators):
+        known = by_id.get(image.id, image)
+        by_id[image.id] = replace(
+            known,
+            labelled=known.labelled or image.labelled,
+            ignore_regions=known.ignore_regions or image.ignore_regions,
+        )
+    return list(by_id.values())
+
+
+def merged_outlines(annotators: Sequence[Outlines]) -> Outlines:
+    """Everybody's outline, of the first annotator who has one, and the area that stands beside it.
+
+    Without an outline, or an area beside it, the area is that of the first who has one.
+    """
+    merged: dict[tuple[int, int], dict[str, Any]] = {}
+    for person in dict.fromkeys(chain.from_iterable(annotators)):
+        files = [outlines[person] for outlines in annotators if person in outlines]
+        files.sort(key=lambda fields: not fields.get("segmentation"))  # stable: the first who has one
+        merged[person] = {}
+        for fields in reversed(files):
+            merged[person] |= {name: value for name, value in fields.items() if value or name == "area"}
+    return merged
 
 
 @dataclass(frozen=True)

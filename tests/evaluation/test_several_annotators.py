@@ -10,15 +10,18 @@ import pytest
 
 from slimdp.__main__ import main
 from slimdp.data import read_annotations, write_annotations
+from slimdp.evaluation import PredictionWriter, evaluate_files
 from slimdp.evaluation.points import PointErrors
 from slimdp.evaluation.several_annotators import (
     disagreement,
     error_rows,
+    merged_images,
+    merged_outlines,
     merged_people,
     pairs_of,
     share_points,
 )
-from slimdp.structures import PersonAnnotation
+from slimdp.structures import IGNORE, PersonAnnotation
 from slimdp.surface.body import BodySurface
 from tests.evaluation.test_annotators import moved, spread
 
@@ -71,6 +74,79 @@ def test_places_are_matched_one_to_one_within_the_tolerance(three: list[list[Per
     twice = dataclasses.replace(first, points=np.repeat(first.points[:30], 2, axis=0))
     # Of two points at one pixel each is a place of its own.
     assert share_points([[twice], [twice]]).places == 60
+
+
+def test_of_whom_the_first_has_no_masks_another_gives_them_and_the_rest(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    second = dataclasses.replace(three[1][0], track=4)
+    coarse = np.zeros((256, 256), dtype=np.uint8)
+    coarse[50:200, 40:120] = 2
+    second = dataclasses.replace(second, coarse=coarse)
+    marks = np.array([[30.0, 40.0, 2.0]])
+    second = dataclasses.replace(second, keypoints=marks, keypoint_names=("nose",))
+    bare = dataclasses.replace(
+        second.with_points(np.zeros(60, dtype=bool)),
+        coarse=None,
+        track=None,
+        keypoints=None,
+        keypoint_names=(),
+    )
+    empty = dataclasses.replace(bare, coarse=np.zeros_like(coarse))  # a list of no masks
+    for first in (bare, empty):
+        (person,) = merged_people(share_points([[first], [second]]), flat_surface)
+        np.testing.assert_array_equal(person.coarse, coarse)
+        np.testing.assert_array_equal(person.keypoints, marks)
+        assert (person.track, person.keypoint_names, len(person.points)) == (4, ("nose",), 60)
+
+
+def test_a_box_grows_to_hold_points_of_another(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    first = dataclasses.replace(three[0][0], box=np.array([10.0, 10.0, 40.0, 40.0]))
+    first = dataclasses.replace(first, points=np.full((60, 2), 30.0) + np.arange(60)[:, None] / 10)
+    half = np.where(np.arange(256) < 128, 1, 2).astype(np.uint8)
+    first = dataclasses.replace(first, coarse=np.tile(half, (256, 1)))
+    wider = dataclasses.replace(first, box=np.array([10.0, 10.0, 80.0, 40.0]))
+    (person,) = merged_people(share_points([[first], [wider]]), flat_surface)
+    np.testing.assert_array_equal(person.box, first.box)  # nobody's point needs more
+    beyond = dataclasses.replace(wider, points=first.points + [40, 0])
+    (person,) = merged_people(share_points([[first], [beyond]]), flat_surface)
+    np.testing.assert_array_equal(person.box, wider.box)
+    assert len(person.points) == 120
+    assert person.coarse is not None
+    # The mask stays where it was in the picture, and is not known beside it.
+    middle = person.coarse[128]
+    assert (set(middle[:63]), set(middle[65:127]), set(middle[129:])) == ({1}, {2}, {IGNORE})
+
+
+def test_a_picture_is_labelled_if_anybody_labelled_it(three: list[list[PersonAnnotation]]) -> None:
+    image, region = three[0][0].image, np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    first = dataclasses.replace(image, labelled=False)
+    second = dataclasses.replace(image, file_name="other.jpg", ignore_regions=(region,))
+    other = dataclasses.replace(first, id=image.id + 1)
+    merged = merged_images([[first], [second, other]])
+    assert [(each.id, each.labelled, each.file_name) for each in merged] == [
+        (image.id, True, image.file_name),
+        (other.id, False, image.file_name),
+    ]
+    assert len(merged[0].ignore_regions) == 1
+
+
+def test_outlines_and_areas_are_those_of_the_first_who_has_them() -> None:
+    square, other = [[0, 0, 9, 0, 9, 9]], [[0, 0, 5, 0, 5, 5]]
+    merged = merged_outlines(
+        [
+            {(1, 1): {"segmentation": [], "area": 100.0}, (1, 2): {"area": 7.0}, (1, 3): {}},
+            {(1, 1): {"segmentation": square, "area": 40.5}, (1, 2): {"segmentation": square}},
+            {(1, 1): {"segmentation": other, "area": 12.5}, (1, 3): {"segmentation": [], "area": 3.0}},
+        ]
+    )
+    assert merged == {
+        (1, 1): {"segmentation": square, "area": 40.5},
+        (1, 2): {"segmentation": square, "area": 7.0},
+        (1, 3): {"area": 3.0},
+    }
 
 
 def test_people_are_known_by_their_ids(
@@ -144,3 +220,47 @@ def test_an_exam_has_people_without_points(
     assert told["median_cm"] < 0.1
     assert main(["exam", "--annotations", str(exam), "--out", str(tmp_path / "none.json")]) == 2
     assert "of 0 people with points" in capsys.readouterr().err
+
+
+def test_merged_with_somebody_who_labelled_nothing_scores_are_as_of_the_file(
+    perfect_pair: Any, flat_surface: BodySurface, tmp_path: Path
+) -> None:
+    """Average precision looks at masks, outlines and areas, and the reader at pictures without labels."""
+    exact, predicted = perfect_pair()
+    whole = tmp_path / "ben.json"
+    write_annotations(whole, [exact.image], [dataclasses.replace(exact, coarse=None)])
+    content = json.loads(whole.read_text())
+    x, y, width, height = exact.box.tolist()
+    corners = [x, y, x + width, y, x + width, y + height / 2, x, y + height / 2]
+    content["annotations"][0] |= {"segmentation": [corners], "area": width * height / 2}
+    whole.write_text(json.dumps(content))
+    bare = {name: field for name, field in content["annotations"][0].items() if not name.startswith("dp_")}
+    for image in content["images"]:
+        image["is_labeled"] = False
+    del bare["segmentation"], bare["area"]
+    (tmp_path / "anna.json").write_text(json.dumps(content | {"annotations": [bare]}))
+    merged, found = tmp_path / "merged.json", tmp_path / "found.h5"
+    # Somebody must share a place with Ben for distances to be told: he himself.
+    assert (
+        main(
+            [
+                "merge",
+                *(str(tmp_path / f"{name}.json") for name in ("anna", "ben", "ben")),
+                "--out",
+                str(merged),
+            ]
+        )
+        == 0
+    )
+    written = json.loads(merged.read_text())
+    assert written["annotations"][0]["segmentation"] == [corners]
+    assert written["annotations"][0]["area"] == width * height / 2
+    assert written["images"][0]["is_labeled"]
+    with PredictionWriter(found, len(predicted.part)) as writer:
+        writer.write(predicted)
+    scores = [evaluate_files(found, file, flat_surface).as_json() for file in (whole, merged)]
+    assert scores[0] == scores[1]
+    exam = tmp_path / "exam.json"
+    assert main(["exam", "--annotations", str(whole), "--out", str(exam)]) == 0
+    asked = json.loads(exam.read_text())["annotations"][0]
+    assert (asked["segmentation"], asked["area"]) == ([corners], width * height / 2)
