@@ -19,6 +19,7 @@ from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import counted
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationSet
+from slimdp.motion.arrivals import Arrivals
 from slimdp.motion.colour_check import ColourCheck
 from slimdp.motion.frame_places import FramePlaces, lone_frames, require_image
 from slimdp.motion.judged_transfer import check_of, judged
@@ -50,11 +51,11 @@ def propagate(
     A step that the store does not hold is made of several flows in a row, as few as can be (`plan_chain`).
     A label is dropped where the way there and back is off by more than the threshold in one of them, where it
     leaves the frame, or where something else shows (`regions`, `colours`). A frame with annotators' labels
-    takes no others. Where two annotated frames reach the same person (track id, else annotation id) in one
-    frame, the nearer one gives the labels. A person whom the target frame already has by track, without
-    labels, keeps id, box, keypoints and outline. Labels that were themselves propagated go no further. Steps
-    past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped, and so are pictures
-    alone in their folder of whose video there is no flow.
+    takes no others. Where two annotated frames reach the same person (by track id, else by the place:
+    `Arrivals`) in one frame, the nearer one gives the labels. A person whom the target frame already has by
+    track, without labels, keeps id, box, keypoints and outline. Labels that were themselves propagated go no
+    further. Steps past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped, and so
+    are pictures alone in their folder of whose video there is no flow.
 
     Args:
         steps: frames from an annotated frame, without 0; the store needs flow both ways of each.
@@ -130,12 +131,20 @@ class _Propagation(NamedTuple):
         hops = self.chains.require_hops(place.video, place.index, step, place.span)
         chain = self.chains.read(place.video, place.index, hops)
         fresh = image_1.id not in self.grown.reached
-        count += sum((self._propagate_person(person, chain, step, image_1) for person in people), StepCount())
+        results = self.grown.not_there([self._transfer(person, chain, step, image_1) for person in people])
+        count += StepCount(taken=len(people) - len(results))
+        for result in results:
+            if result.person_1 is not None:
+                self.grown.add(image_1, result.person_0, result.person_1)
+            if self.observe is not None:
+                self.observe(result)
+            count += count_transfer(result)
         return replace(count, frames=int(fresh and count.people > 0))
 
-    def _propagate_person(
+    def _transfer(
         self, person_0: PersonAnnotation, chain: FlowChain, step: int, image_1: ImageRecord
-    ) -> StepCount:
+    ) -> TransferResult:
+        """A person transferred over a step; not arrived where too few of the labels did."""
         others_0 = [p for p in self.grown.people_before(person_0.image) if p.id != person_0.id]
         people_1 = self.grown.people_before(image_1)
         alike = None
@@ -146,11 +155,7 @@ class _Propagation(NamedTuple):
         result = transfer_person(judged(transfer, self.check, image_1.file), image_1)
         if result.person_1 is not None and not _enough(person_0, result.person_1, self.min_points):
             result = replace(result, person_1=None)
-        if result.person_1 is not None:
-            self.grown.add(image_1, person_0, result.person_1)
-        if self.observe is not None:
-            self.observe(result)
-        return count_transfer(result)
+        return result
 
 
 def _enough(person_0: PersonAnnotation, person_1: PersonAnnotation, min_points: int) -> bool:
@@ -185,7 +190,7 @@ def annotated_people(
 class AnnotationSetBuilder:
     """The pictures and people of a file, and those who arrive.
 
-    A person is known in another frame by the track, else by the annotation id.
+    A person is known in another frame by the track, else by the place where the labels arrive.
 
     Args:
         sources: whose labels are propagated, by the image id of their frame.
@@ -201,14 +206,23 @@ class AnnotationSetBuilder:
         self._next_person = 1 + max((person.id for person in annotations.people), default=0)
         # Images that had labels before: they take no others.
         self._closed = {person.image.id for person in annotations.people if person.has_labels}
-        self._taken: set[tuple[int, tuple[str, int]]] = set()  # image id and person that have arrived
+        self._arrivals = Arrivals()
         self.reached: set[int] = set()  # ids of images that got labels
 
     def wanted(self, people_0: Sequence[PersonAnnotation], image_1: ImageRecord) -> list[PersonAnnotation]:
-        """Those of some people of one frame whom another frame still lacks."""
+        """Those of some people of one frame whom another frame still lacks, as far as tracks tell."""
         if image_1.id in self._closed:
             return []
-        return [person for person in people_0 if (image_1.id, _key(person)) not in self._taken]
+        there = self._arrivals.tracks(image_1.id)
+        return [person for person in people_0 if person.track not in there]
+
+    def not_there(self, results: Sequence[TransferResult]) -> list[TransferResult]:
+        """Transfers from one frame to another, without those of people who are there from a nearer frame."""
+        arrived = [result for result in results if result.person_1 is not None]
+        people_1 = [result.person_1 for result in arrived if result.person_1 is not None]
+        fresh = self._arrivals.fresh(people_1, results[0].image_1.id)
+        twice = {id(result) for result, is_fresh in zip(arrived, fresh) if not is_fresh}
+        return [result for result in results if id(result) not in twice]
 
     def people_before(self, image: ImageRecord) -> Sequence[PersonAnnotation]:
         """Everybody whom the file has in a frame."""
@@ -223,7 +237,7 @@ class AnnotationSetBuilder:
             person_1 = replace(person_1, id=self._next_person)
             self._next_person += 1
         self._people[image_1.id, person_1.id] = person_1
-        self._taken.add((image_1.id, _key(person_0)))
+        self._arrivals.add(person_0.image.id, person_1)
         self.reached.add(image_1.id)
 
     def target(self, image_0: ImageRecord, file: Path, step: int) -> ImageRecord | None:
@@ -247,10 +261,6 @@ class AnnotationSetBuilder:
         """The grown set; every person points to the final record of its image."""
         people = (replace(person, image=self.images[person.image.id]) for person in self._people.values())
         return AnnotationSet(tuple(self.images.values()), tuple(people), file)
-
-
-def _key(person: PersonAnnotation) -> tuple[str, int]:
-    return ("annotation", person.id) if person.track is None else ("track", person.track)
 
 
 # ---- what was done

@@ -14,7 +14,13 @@ import pytest
 from flow_cache import FlowStore, MissingFlowError, precompute
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
-from slimdp.motion import FallingConfidence, TransferResult, TransferSettings, propagate
+from slimdp.motion import (
+    FallingConfidence,
+    RegionSettings,
+    TransferResult,
+    TransferSettings,
+    propagate,
+)
 from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
 from tests.motion.no_labels import NO_LABELS
 
@@ -156,6 +162,59 @@ def test_the_nearer_label_wins_and_annotated_frames_stay(
     assert steps == {0: [0], 1: [1], 2: [2], 3: [-2], 4: [-1], 5: [0]}
     assert summary.total.people == 4
     assert summary.total.frames == 4
+
+
+def arrivals_by_frame(found: AnnotationSet) -> dict[int, list[tuple[float, int]]]:
+    """The left side of each box, and how many frames its labels came."""
+    return {
+        frame: sorted((round(float(p.box[0]), 3), int(p.step[0])) for p in people)
+        for frame, people in by_frame(found).items()
+    }
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_without_tracks_the_nearer_label_wins_too(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any, masks: bool
+) -> None:
+    """COCO's annotation ids are unique: they tell nobody again in another frame."""
+    known: dict[str, Any] = {"track": None} if masks else {"track": None, "coarse": None}
+    first, last = annotate(clip[0], **known), annotate(clip[5], x=35, id=6, **known)
+    found, summary = propagate(AnnotationSet((clip[0], clip[5]), (first, last)), shift_flow(1, 0))
+    steps = {frame: [step for _, step in there] for frame, there in arrivals_by_frame(found).items()}
+    assert steps == {0: [0], 1: [1], 2: [2], 3: [-2], 4: [-1], 5: [0]}
+    assert (summary.total.people, summary.total.taken, summary.total.labels_in) == (4, 2, 80)
+    # One of the frames may know the track.
+    for people in ((first, replace(last, track=3)), (replace(first, track=3), last)):
+        again, _ = propagate(AnnotationSet((clip[0], clip[5]), people), shift_flow(1, 0))
+        assert arrivals_by_frame(again) == arrivals_by_frame(found)
+
+
+def test_two_people_without_tracks_stay_two(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any
+) -> None:
+    """Boxes that overlap by two thirds, whose masks share little more than half: each finds its own."""
+    known: dict[str, Any] = {"track": None}
+    people = (
+        annotate(clip[0], x=30, id=1, **known),
+        annotate(clip[0], x=36, id=2, **known),
+        annotate(clip[5], x=41, id=3, **known),
+        annotate(clip[5], x=35, id=4, **known),
+    )
+    settings = TransferSettings(regions=RegionSettings(by="none", outlines=False))
+    found, _ = propagate(AnnotationSet((clip[0], clip[5]), people), shift_flow(1, 0), settings=settings)
+    assert arrivals_by_frame(found) == {
+        0: [(30, 0), (36, 0)],
+        1: [(31, 1), (37, 1)],
+        2: [(32, 2), (38, 2)],
+        3: [(33, -2), (39, -2)],
+        4: [(34, -1), (40, -1)],
+        5: [(35, 0), (41, 0)],
+    }
+    # Who is not in the nearer frame comes from the other.
+    found, _ = propagate(
+        AnnotationSet((clip[0], clip[5]), (people[0], *people[2:])), shift_flow(1, 0), settings=settings
+    )
+    assert arrivals_by_frame(found)[2] == [(32, 2), (38, -3)]
 
 
 def test_the_next_label_takes_the_place_of_a_lost_one(
