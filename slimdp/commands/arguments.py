@@ -12,12 +12,14 @@ from flow_cache.runtime.command_line import add_input
 from slimdp.shipped import shipped_path
 
 T = TypeVar("T", int, float)
+#: Of the folder of pictures, in the help of commands that open none.
+WHERE_SIZES_LACK = " (needed where --annotations lacks their sizes)"
 
 
 def add_annotations(
     command: argparse.ArgumentParser, images_required: bool = True, required: bool = True
 ) -> None:
-    """Which people: --annotations, and --images where pictures are opened or only allowed."""
+    """Which people: --annotations, and --images where pictures are opened or may tell their sizes."""
     add_input(
         command, "--annotations", required=required, help="the people: a DensePose-COCO or PoseTrack JSON"
     )
@@ -27,7 +29,7 @@ def add_annotations(
         reads=_named_in_annotations,
         required=images_required,
         help="the folder that file names in --annotations start at"
-        + ("" if images_required else " (not needed)"),
+        + ("" if images_required else WHERE_SIZES_LACK),
     )
 
 
@@ -43,11 +45,15 @@ def add_first_frame(command: argparse.ArgumentParser) -> None:
 
 
 def _named_in_annotations(file: Path, options: argparse.Namespace) -> bool:
-    """Whether the annotation file speaks of a file of the images' folder; a broken one is named later."""
+    return is_named_in(file, options.annotations)
+
+
+def is_named_in(file: Path, annotations: Path) -> bool:
+    """Whether an annotation file speaks of a file of the images' folder; a broken one is named later."""
     from flow_cache.runtime.json_file import JsonFileError, read_json
 
     try:
-        images = read_json(options.annotations)["images"]
+        images = read_json(annotations)["images"]
         return any(Path(image["file_name"]).name == file.name for image in images)
     except (JsonFileError, OSError, LookupError, TypeError):
         return False

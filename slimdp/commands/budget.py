@@ -102,7 +102,9 @@ def _budget(options: argparse.Namespace) -> None:
     if options.out is not None:
         if whole.teaches and not fewer.teaches:
             raise ConfigError(f"{options.out} is not written: the budget leaves nobody any label")
-        write_annotations(options.out, fewer.images, fewer.people, read_outlines(options.annotations))
+        write_annotations(
+            options.out, fewer.images, fewer.people, read_outlines(options.annotations, options.images)
+        )
         print(options.out)
 
 

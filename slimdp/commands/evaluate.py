@@ -197,7 +197,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     surface = load_surface(options.surface)
     evaluation = evaluate_files(
         options.predictions, options.annotations, surface, options.kappa, options.missing,
-        options.thresholds, options.seed, options.score,
+        options.thresholds, options.seed, options.score, options.images or "",
     )  # fmt: skip
     if evaluation.points is None:
         print("No scores of points: DensePose results do not say which annotated person they mean.\n")
@@ -231,7 +231,8 @@ def _evaluate_keypoints(options: argparse.Namespace) -> None:
         raise ConfigError(f"--keypoints gives scores of keypoints alone: {not_theirs}")
     reference = None if options.reference is None else read_keypoint_scores(options.reference)
     surface = load_surface(options.surface)
-    errors = evaluate_keypoints(options.predictions, options.annotations, surface, options.missing)
+    files = options.predictions, options.annotations, surface
+    errors = evaluate_keypoints(*files, options.missing, options.images or "")
     scores = errors.as_json()
     print("Visible keypoints within a distance along the body, localization only, and on the wrong side, %:")
     print(keypoint_table(keypoint_rows(errors)))
@@ -243,9 +244,7 @@ def _evaluate_keypoints(options: argparse.Namespace) -> None:
     others: dict[str, Any] = {}
     if options.score:
         import_modules(options.imports)
-        found = evaluate_scores(
-            options.predictions, options.annotations, surface, options.score, options.missing
-        )
+        found = evaluate_scores(*files, options.score, options.missing, options.images or "")
         _print_scores(found)
         others = {"scores": found}
     if options.out is not None:
@@ -302,7 +301,8 @@ def _annotators(options: argparse.Namespace) -> None:
     if need_body and not isinstance(surface, BodySurface):
         lacking = "DensePose's files say nothing of places in space"
         raise ConfigError(f"{need_body[0]} needs the open body: {lacking}")
-    people = read_annotations(options.annotations, "", check_images=False, layout=surface.layout).people
+    images, layout = options.images or "", surface.layout
+    people = read_annotations(options.annotations, images, check_images=False, layout=layout).people
     points = _true_points(people, surface, options)
     errors = annotator_errors(points, surface)
     report = report_annotators(errors, people, options.thresholds, options.seed, surface.layout.part_names)
@@ -351,7 +351,8 @@ def _true_points(
         return pair_with_maps(people, options.truth)
     from slimdp.data import read_annotations
 
-    truth = read_annotations(options.truth, "", check_images=False, layout=surface.layout).people
+    images, layout = options.images or "", surface.layout
+    truth = read_annotations(options.truth, images, check_images=False, layout=layout).people
     return pair_with_annotations(people, truth, options.tolerance_px)
 
 

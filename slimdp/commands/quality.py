@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
 from flow_cache.runtime.words import counted
-from slimdp.commands.arguments import add_annotations, add_surface
+from slimdp.commands.arguments import add_annotations, add_surface, is_named_in
 
 if TYPE_CHECKING:
     from slimdp.data import AnnotationSet
@@ -49,6 +49,12 @@ def _add_merge(commands: argparse._SubParsersAction) -> None:
         "merge their labels (docs/evaluation.md).",
     )
     add_input(command, "files", nargs="+", metavar="LABELS", help="an annotation file by each annotator")
+    add_input(
+        command,
+        "--images",
+        reads=lambda file, options: any(is_named_in(file, labels) for labels in options.files),
+        help="the folder that file names in LABELS start at (needed where LABELS lack the pictures' sizes)",
+    )
     command.add_argument(
         "--tolerance-px",
         type=float,
@@ -94,7 +100,8 @@ def _merge(options: argparse.Namespace) -> None:
     from slimdp.surface import load_surface
 
     surface = load_surface(options.surface)
-    sets = [read_annotations(file, "", check_images=False, layout=surface.layout) for file in options.files]
+    images, layout = options.images or "", surface.layout
+    sets = [read_annotations(file, images, check_images=False, layout=layout) for file in options.files]
     shared = share_points([each.people for each in sets], options.tolerance_px)
     errors = disagreement(shared, surface)
     rows, pairs = error_rows(errors, surface.layout.part_names), _by_pair(shared, errors, options)
@@ -119,7 +126,7 @@ def _write_merged(
     apart_m = float("inf") if options.apart_cm is None else options.apart_cm / 100
     people = merged_people(shared, surface, apart_m)
     images = merged_images([each.images for each in sets])
-    outlines = merged_outlines([read_outlines(file) for file in options.files])
+    outlines = merged_outlines([read_outlines(file, options.images or "") for file in options.files])
     write_annotations(options.out, images, people, outlines)
     kept = sum(len(person.points) for person in people)
     print(f"{kept} places of {counted(len(people), 'person', 'people')}: {options.out}")

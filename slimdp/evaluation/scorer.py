@@ -173,12 +173,14 @@ def evaluate_files(
     thresholds_cm: Sequence[float] = THRESHOLDS_CM,
     seed: int = 0,
     scores: Sequence[str] = (),
+    images_dir: str | Path = "",
 ) -> Evaluation:
-    """Score a file of predictions; no picture is looked at.
+    """Score a file of predictions; no picture is looked at, but for its size where the annotations lack it.
 
     The file is a .json of DensePose results, of any system, or else a predictions.h5; annotations are
     DensePose-COCO or PoseTrack JSON. Surface, kappa and missing are as for `Scorer`; results are never asked
-    for everybody. The seed is that of the bootstrap of intervals, `scores` are more of them by name.
+    for everybody. The seed is that of the bootstrap of intervals, `scores` are more of them by name. Of
+    `images_dir`, the folder of the pictures, only those sizes are read.
 
     Raises:
         ValueError: another kappa; a score that no metric gives; impossible thresholds; a file that is
@@ -193,13 +195,13 @@ def evaluate_files(
     if Path(predictions).suffix == ".json":
         # Maps are decoded while the truths are read.
         with ResultReader(predictions, surface.layout) as results:
-            truths = read_truths(annotations, people=bool(scores), layout=surface.layout)
+            truths = read_truths(annotations, images_dir, people=bool(scores), layout=surface.layout)
             scorer = Scorer(names, truths, surface, kappa)
             detections = results.detections(truths.images, truths.category_ids or None)
             count = count_entries(predictions)
             scorer.take(tracked(detections, "compare with the truths", "detections", count))
     else:
-        truths = read_truths(annotations, layout=surface.layout)
+        truths = read_truths(annotations, images_dir, layout=surface.layout)
         with PredictionFile(predictions) as file:
             names = ["points.localization.10cm", *names]
             scorer = Scorer(names, truths, surface, kappa, _missing_of(file, missing))
@@ -219,17 +221,19 @@ def evaluate_keypoints(
     annotations: str | Path,
     surface: Surface,
     missing: Literal["raise", "wrong"] = "raise",
+    images_dir: str | Path = "",
 ) -> KeypointErrors:
     """Score a predictions.h5 at the keypoints of an annotation file; no picture is looked at.
 
     The annotations are COCO, DensePose-COCO or PoseTrack JSON with keypoints; `missing` "wrong" counts the
-    keypoints of people without a prediction as not found. Raises ValueError for files that are damaged, of
-    another kind or of other images, nobody with keypoints, and people not predicted.
+    keypoints of people without a prediction as not found; `images_dir` is as for `evaluate_files`. Raises
+    ValueError for files that are damaged, of another kind or of other images, nobody with keypoints, and
+    people not predicted.
     """
     if Path(predictions).suffix == ".json":
         unknown = f"{predictions} holds DensePose results, which do not say which annotated person they mean"
         raise ConfigError(f"{unknown}; --keypoints needs a predictions.h5")
-    truths = read_truths(annotations, layout=surface.layout)
+    truths = read_truths(annotations, images_dir, layout=surface.layout)
     with PredictionFile(predictions) as file:
         scorer = Scorer(["keypoints.20cm"], truths, surface, missing=_missing_of(file, missing))
         surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
@@ -243,12 +247,14 @@ def evaluate_scores(
     surface: Surface,
     scores: Sequence[str],
     missing: Literal["raise", "wrong"] = "raise",
+    images_dir: str | Path = "",
 ) -> dict[str, float | None]:
     """Scores of a predictions.h5 by name, and no others: the people need no points.
 
-    Raises ValueError as `evaluate_files`, and where nobody has what a score compares.
+    `images_dir` is as for `evaluate_files`. Raises ValueError as that, and where nobody has what a score
+    compares.
     """
-    truths = read_truths(annotations, layout=surface.layout)
+    truths = read_truths(annotations, images_dir, layout=surface.layout)
     with PredictionFile(predictions) as file:
         scorer = Scorer(scores, truths, surface, missing=_missing_of(file, missing))
         surface.layout.check_same_labels(file.layout, f"surface {surface.name}", str(file.path))
