@@ -84,6 +84,16 @@ class PersonAnnotation:
     confidence: np.ndarray | None = None  # (N,) float32 in [0, 1], trust in each point; None: full
     box_source: BoxSource = BoxSource.ANNOTATOR
     layout: PartLayout = PEOPLE  # of which surface the labels speak
+    propagated: bool = False  # flow brought the labels, masks and keypoints too, from another frame
+
+    @property
+    def was_carried(self) -> bool:
+        """Whether flow alone brought the labels from another frame, and no annotator added a point.
+
+        Without `propagated`, which older files lack, the points alone can tell.
+        """
+        moved = self.source == LabelSource.PROPAGATED
+        return bool(np.all(moved)) and (self.propagated or len(moved) > 0)
 
     @property
     def has_labels(self) -> bool:

@@ -168,6 +168,7 @@ def coarse_fields(coarse: np.ndarray, entry: Entry) -> Entry:
 def with_coarse(person: Person, coarse: np.ndarray) -> Entry:
     """The person with another mask; open points that no longer lie on their part are no longer asked."""
     entry = {**person.entry, **coarse_fields(coarse, person.entry)}
+    entry.pop("dp_propagated", None)  # from here on the masks are an annotator's
     if person.asked:
         label = sample_coarse(coarse, person.box, person.asked_points(), outside=0)[0]
         kept = [each for each, there in zip(person.asked, label) if each["part"] == there]

@@ -142,10 +142,10 @@ class Suggestions:
 
 
 def is_labelled(entry: Entry) -> bool:
-    """Whether an annotator labelled somebody: has points that flow alone did not bring, or outlines that do
-    not wait as proposals."""
+    """Whether an annotator labelled somebody: has points that flow alone did not bring, or outlines that it
+    did not bring either, and that do not wait as proposals."""
     if entry.get("dp_x"):
         source = entry.get("dp_source")
         return not source or any(each != int(LabelSource.PROPAGATED) for each in source)
     pending = (entry.get("dp_help") or {}).get("pending_parts")
-    return any(entry.get("dp_masks") or ()) and not pending
+    return any(entry.get("dp_masks") or ()) and not (pending or entry.get("dp_propagated"))

@@ -104,7 +104,8 @@ def _check_not_propagated(annotations: AnnotationSet, budget: BudgetSettings) ->
     if budget.images == 1 and budget.points == 1 and not budget.frames and budget.frames_per_video is None:
         return
     for person in annotations.people:
-        if (person.source == LabelSource.PROPAGATED).any():
+        moved = (person.source == LabelSource.PROPAGATED).any()
+        if moved or (person.was_carried and person.has_labels):
             raise AnnotationError(
                 f"{annotations.file or 'annotations'}: annotation {person.id} of image {person.image.id}: "
                 "its labels were propagated by flow, and a budget's shares and frames are of what annotators "

@@ -39,15 +39,15 @@ class Clicks:
 def count_clicks(people: Iterable[PersonAnnotation], keypoints: bool = True) -> Clicks:
     """Count what annotators have clicked for some people.
 
-    Propagated labels, and rough boxes that nobody drew, cost nothing; a person whose points are all
-    propagated costs nothing at all. A box counts if the person has anything else that counts. For dense pose
-    alone nobody needs keypoints.
+    Propagated labels, and rough boxes that nobody drew, cost nothing; a person whom flow alone brought
+    (`PersonAnnotation.was_carried`) costs nothing at all. A box counts if the person has anything else that
+    counts. For dense pose alone nobody needs keypoints.
     """
     total = Clicks()
     for person in people:
-        clicked, has_uv = person.source == LabelSource.ANNOTATOR, person.has_uv
-        if len(clicked) and (person.source == LabelSource.PROPAGATED).all():
+        if person.was_carried:
             continue
+        clicked, has_uv = person.source == LabelSource.ANNOTATOR, person.has_uv
         marks = person.keypoints if keypoints else None
         mine = Clicks(
             points=int((clicked & has_uv).sum()),

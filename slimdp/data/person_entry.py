@@ -170,7 +170,7 @@ class PersonEntry:
             coarse=self.coarse,  # type: ignore[arg-type]
             keypoints=self.keypoints, keypoint_names=self.category.keypoint_names,
             mask=self.outline.draw() if draw_mask else None, crowd=self.crowd, box_source=box_source,
-            layout=self.category.layout,
+            layout=self.category.layout, propagated=self.record.flag("dp_propagated", False),
         )  # fmt: skip
 
     def place(self) -> tuple[np.ndarray, BoxSource]:

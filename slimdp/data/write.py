@@ -1,8 +1,9 @@
 """Writing annotation files in DensePose-COCO form, with PoseTrack's fields for the frames of videos.
 
-Beside the public fields a person may have five of ours: `dp_source`, `dp_step` and `dp_confidence`, a number
-a point (see `LabelSource` and `PersonAnnotation`), `dp_ignore`, the pixels of the box frame without a known
-coarse label, and `box_source`, a `BoxSource` where nobody drew the box. A point that is known by its part
+Beside the public fields a person may have six of ours: `dp_source`, `dp_step` and `dp_confidence`, a number
+a point (see `LabelSource` and `PersonAnnotation`), `dp_propagated` where flow brought the labels,
+`dp_ignore`, the pixels of the box frame without a known coarse label, and `box_source`, a `BoxSource` where
+nobody drew the box. A point that is known by its part
 alone has null in `dp_U` and `dp_V`. A category that is not cut into parts as people are has `dp_layout`, a
 `PartLayout`.
 """
@@ -97,6 +98,8 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
     }
     if person.box_source != BoxSource.ANNOTATOR:
         entry["box_source"] = int(person.box_source)
+    if person.propagated:
+        entry["dp_propagated"] = 1
     if person.track is not None:
         entry["track_id"] = person.track
     if person.keypoints is not None:

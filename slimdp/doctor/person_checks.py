@@ -26,7 +26,7 @@ _CODES = {
     "id": "person-field", "bbox": "box-broken", "dp_x": "point-range", "dp_y": "point-range",
     "dp_I": "part-range", "dp_U": "uv-range", "dp_V": "uv-range", "track_id": "track-broken",
     "dp_masks": "mask-broken", "dp_ignore": "mask-broken", "keypoints": "keypoints-broken",
-    "area": "area-broken", "iscrowd": "flag-broken",
+    "area": "area-broken", "iscrowd": "flag-broken", "dp_propagated": "flag-broken",
 }  # fmt: skip
 _FLAGS = "has_no_densepose, is_labeled"
 #: Boxes of a track are compared between frames this near to each other.

@@ -105,7 +105,7 @@ def boxes_of(people: Sequence[PersonAnnotation]) -> Anchors:
 
 def _was_drawn(person: PersonAnnotation) -> bool:
     """Whether somebody drew the box; that of carried labels went along the flow."""
-    return person.box_source == BoxSource.ANNOTATOR and not person.step.any()
+    return person.box_source == BoxSource.ANNOTATOR and not (person.propagated or person.step.any())
 
 
 class AnchoredDetector:

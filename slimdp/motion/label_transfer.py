@@ -259,6 +259,7 @@ def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferRe
         keypoint_names=(has_keypoints or person_0).keypoint_names,
         confidence=None if trust is None else trust[kept],
         layout=person_0.layout,
+        propagated=True,
     )
     return replace(result, person_1=person_1, mask_status=mask_status)
 

@@ -32,7 +32,7 @@ from slimdp.motion.label_transfer import (
     transfer_person,
 )
 from slimdp.motion.learned_check import LearnedCheck
-from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
+from slimdp.structures import IGNORE, ImageRecord, PersonAnnotation
 
 
 def propagate(
@@ -180,8 +180,8 @@ def annotated_people(
     """
     found: dict[int, list[PersonAnnotation]] = {}
     for person in annotations.people:
-        moved = len(person.points) and (person.source == LabelSource.PROPAGATED).all()
-        if person.has_labels and not moved and not person.crowd and person.image.video is not None:
+        of_annotator = person.has_labels and not person.was_carried
+        if of_annotator and not person.crowd and person.image.video is not None:
             found.setdefault(person.image.id, []).append(person)
     lone = set() if store is None else lone_frames(store, (people[0].image for people in found.values()))
     return {image: people for image, people in found.items() if image not in lone}

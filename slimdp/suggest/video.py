@@ -19,7 +19,7 @@ from slimdp.data.labelled_frames import find_labelled_frames
 from slimdp.inference.video_frames import FrameSource, open_frames
 from slimdp.motion.reach import FrameReach, grid_in_box, measure_reach
 from slimdp.motion.source_flow import find_source
-from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+from slimdp.structures import ImageRecord, PersonAnnotation
 
 #: A person's crop has this side where flow is checked, px (Slim DensePose, 5.4).
 _CROP_PX = 256.0
@@ -132,8 +132,7 @@ def _boxes(people: Mapping[int, Sequence[PersonAnnotation]]) -> dict[int, list[n
 
 def _is_clicked(person: PersonAnnotation) -> bool:
     """Whether annotators labelled a person, and not flow alone."""
-    moved = len(person.points) and (person.source == LabelSource.PROPAGATED).all()
-    return person.has_labels and not moved
+    return person.has_labels and not person.was_carried
 
 
 def video_reach(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from slimdp.annotate.outlines import draw_polygon, draw_stroke, grab_body, grab_part, paint
+from slimdp.annotate.people import read_person, with_coarse
 from slimdp.data.box_frame import frame_pixel_centres
-from slimdp.structures import IGNORE
+from slimdp.data.person_entry import CategoryLabels
+from slimdp.structures import IGNORE, ImageRecord
 from tests.annotate.conftest import draw_picture
 
 BOX = np.array([30.0, 10.0, 100.0, 180.0])
@@ -88,3 +92,12 @@ def test_grabcut_with_nothing_to_tell_apart_changes_nothing(fill: int) -> None:
     whole = np.array([0.0, 0.0, 160.0, 200.0])
     coarse = np.full((256, 256), fill, np.uint8)
     assert (grab_part(draw_picture(), whole, coarse, 1) == coarse).all()
+
+
+def test_a_painted_mask_is_no_longer_the_flows() -> None:
+    entry = {"id": 1, "image_id": 1, "bbox": [10.0, 10.0, 60.0, 40.0], "dp_propagated": 1}
+    image = ImageRecord(1, Path("a.jpg"), "a.jpg", 96, 64)
+    person = read_person(entry, image, CategoryLabels(), Path("labels.json"))
+    painted = with_coarse(person, np.ones((256, 256), np.uint8))
+    assert "dp_propagated" not in painted
+    assert "dp_propagated" in entry

@@ -222,6 +222,7 @@ def test_flow_of_still_pictures_is_refused(
         ({"dp_masks": [[], []]}, False),
         ({"dp_masks": [[], {"size": [256, 256]}]}, True),
         ({"dp_masks": [{"size": [256, 256]}], "dp_help": {"pending_parts": [1]}}, False),
+        ({"dp_masks": [{"size": [256, 256]}], "dp_propagated": 1}, False),
         ({"dp_x": [3.0]}, True),
         ({"dp_x": [3.0, 4.0], "dp_source": [int(LabelSource.PROPAGATED)] * 2}, False),
         ({"dp_x": [3.0, 4.0], "dp_source": [int(LabelSource.PROPAGATED), 0]}, True),

@@ -48,6 +48,10 @@ def test_what_nobody_clicked_costs_nothing(person: PersonAnnotation) -> None:
     assert count_clicks([replace(person, source=source)]).parts == 1
     propagated = replace(person, source=np.full(6, LabelSource.PROPAGATED))
     assert count_clicks([propagated]) == Clicks()
+    masks_alone = replace(person.with_points(np.zeros(6, dtype=bool)), propagated=True)
+    assert count_clicks([masks_alone]) == Clicks()
+    answered = replace(propagated, propagated=True, source=np.array([0, 1, 1, 1, 1, 1]))
+    assert count_clicks([answered]).points == 1
     assert count_clicks([replace(person, box_source=BoxSource.KEYPOINTS)]).boxes == 0
     nothing = replace(person.with_points(np.zeros(6, dtype=bool)), coarse=None)
     assert count_clicks([nothing]) == Clicks(keypoints=2, boxes=1)

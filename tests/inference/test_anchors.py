@@ -119,6 +119,8 @@ def test_boxes_that_labels_were_carried_to_were_not_drawn(tmp_path: Path) -> Non
     one = {"points": np.zeros((1, 2)), "part": np.ones(1, np.int64), "uv": np.zeros((1, 2), np.float32)}
     carried = replace(carried, **one, source=np.ones(1, np.int64), step=np.array([3]))
     assert boxes_of([drawn, found, carried])[4].stands.tolist() == [True, False, False]
+    bare = replace(drawn, id=4, propagated=True)  # with masks or keypoints alone
+    assert boxes_of([drawn, bare])[4].stands.tolist() == [True, False]
 
 
 def test_two_drawn_people_who_overlap_are_two_and_their_boxes_stand() -> None:

@@ -12,8 +12,15 @@ import numpy as np
 import pytest
 
 from flow_cache import FlowStore, MissingFlowError, precompute
-from slimdp.config import ConfigError, CropSettings
-from slimdp.data import AnnotationError, AnnotationSet, read_annotations, write_annotations
+from slimdp.config import BudgetSettings, ConfigError, CropSettings
+from slimdp.data import (
+    AnnotationError,
+    AnnotationSet,
+    apply_budget,
+    count_clicks,
+    read_annotations,
+    write_annotations,
+)
 from slimdp.motion import (
     FallingConfidence,
     RegionSettings,
@@ -291,6 +298,26 @@ def test_twice_is_once(one_label: AnnotationSet, shift_flow: Any) -> None:
     twice, summary = propagate(once, shift_flow(1, 0))
     assert len(twice.people) == len(once.people)
     assert summary.total.people == 0
+
+
+def test_masks_and_keypoints_alone_are_known_to_have_come(
+    clip: list[ImageRecord], annotate: Annotate, shift_flow: Any, tmp_path: Path
+) -> None:
+    """Without a point that says so, the person itself does, in the file too."""
+    person = annotate(clip[2], **{**NO_LABELS, "coarse": annotate(clip[2]).coarse})
+    once, _ = propagate(AnnotationSet((clip[2],), (person,)), shift_flow(1, 0))
+    assert count_clicks(once.people) == count_clicks([person])
+    write_annotations(tmp_path / "more.json", once.images, once.people)
+    read = read_annotations(tmp_path / "more.json", tmp_path)
+    assert [p.propagated for p in read.people] == [False] + 5 * [True]
+    assert [p.was_carried for p in read.people] == [False] + 5 * [True]
+    assert count_clicks(read.people) == count_clicks([person])
+    twice, summary = propagate(read, shift_flow(1, 0))
+    assert (len(twice.people), summary.labelled_people) == (6, 1)
+    with pytest.raises(AnnotationError, match="its labels were propagated by flow"):
+        apply_budget(read, BudgetSettings(images=0.5))
+    fewer = apply_budget(read, BudgetSettings(keypoints="dropped"))
+    assert [p.propagated for p in fewer.people] == [False] + 5 * [True]
 
 
 def test_stills_and_crowds_stay_where_they_are(

@@ -135,6 +135,18 @@ def test_labels_of_a_video_file_lead_to_its_other_frames(
     assert suggested(out)[0] in (1, 2, 3)  # of the other scene
 
 
+def test_masks_that_flow_brought_make_no_labelled_frame(labelled_video: Path) -> None:
+    file = labelled_video / "my.json"
+    content = json.loads(file.read_text())
+    person = {name: field for name, field in content["annotations"][1].items() if not name.startswith("dp_")}
+    masks = {"dp_masks": [{"size": [256, 256], "counts": [0, 65536]}]}
+    for marks, labelled in (({}, (6, 7)), ({"dp_propagated": 1}, (6,))):
+        content["annotations"][1] = person | masks | marks
+        file.write_text(json.dumps(content))
+        (video,) = asked_videos(labelled_video / "my.avi", labels=file)
+        assert video.labelled == labelled
+
+
 def test_labels_of_a_folder_of_frames_are_known_by_its_names(clip: Path, labelled_video: Path) -> None:
     content = json.loads((labelled_video / "my.json").read_text())
     for image in content["images"]:
