@@ -49,6 +49,12 @@ class VideoSource:
         return str(self.path) if self.name == video_name(self.path) else f"{self.name}={self.path}"
 
 
+def why_no_video(path: Path) -> str:
+    """What is wrong with a path that is neither a file nor a folder."""
+    why = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
+    return f"no video at {path}: {why}"
+
+
 def video_name(path: Path) -> str:
     """What a video is called by itself: the name of its folder, or that of its file without the suffix."""
     return _names(path)[-1]
@@ -431,7 +437,7 @@ def one_size_command(path: Path, width: int, height: int) -> str:
 
 def _check_may_be_video(path: Path) -> None:
     if not path.is_file():
-        raise FlowCacheError(f"no video at {path}: it is neither a folder of pictures nor a video file")
+        raise FlowCacheError(why_no_video(path))
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise FlowCacheError(f"{path} is a picture; name the folder of the frames: {path.parent}")
 

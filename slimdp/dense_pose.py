@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from flow_cache.images import UPRIGHT, orientation_of_opened
+from flow_cache import FlowCacheError
+from flow_cache.images import UPRIGHT, ImageError, orientation_of_opened
 from slimdp.inference.detectors import DetectorError, DetectorRequest, VideoWantedError, make_detector
 from slimdp.inference.detectors.detector import no_boxes
 from slimdp.inference.error_bars import load_error_bars
@@ -123,7 +124,7 @@ class DensePose:
         Raises:
             ValueError: a picture of another shape or type, boxes that are none or lie outside of it, a
                 detector of videos alone.
-            ImageError: a file that is missing or damaged.
+            ImageError: a file that is missing or damaged, or holds no picture.
         """
         pixels = _pixels(image)
         found = self._find(pixels) if boxes is None else _given(boxes, pixels)
@@ -220,10 +221,7 @@ def _whole(image: np.ndarray) -> Boxes:
 def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB."""
     if isinstance(image, str | Path):
-        source = open_frames(Path(image))
-        if not source.info.still:
-            raise ValueError(f"{image} is a video, but a picture is wanted; model.video(...) predicts videos")
-        return next(source.frames()).image
+        return _of_file(Path(image))
     if isinstance(image, Image.Image):
         pixels = _of_pil(image)
         if orientation_of_opened(image) != UPRIGHT:  # still, after Pillow loaded it
@@ -249,6 +247,21 @@ def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
         remedy = _AS_UINT8.get(kind, "image.astype('uint8') of one in 0..255")
         raise ValueError(f"an image of {image.dtype}; wanted uint8 in 0..255: {remedy}")
     return np.ascontiguousarray(image)
+
+
+def _of_file(path: Path) -> np.ndarray:
+    """The picture that a file holds, (H, W, 3) uint8 RGB; ImageError where it is missing or damaged."""
+    if not path.exists():
+        raise ImageError(f"{path}: no such image file")
+    try:
+        source = open_frames(path)
+    except ImageError:
+        raise
+    except FlowCacheError as error:  # by its name no picture, so it was opened as a video
+        raise ImageError(f"{error}; a picture is wanted, such as a .jpg or .png") from error
+    if not source.info.still:
+        raise ValueError(f"{path} is a video, but a picture is wanted; model.video(...) predicts videos")
+    return next(source.frames()).image
 
 
 def _of_pil(image: Image.Image) -> np.ndarray:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from flow_cache.images import ImageError
 from flow_cache.runtime.checksums import file_sha256
 from slimdp import DensePose
 from slimdp.__main__ import main
@@ -222,6 +223,19 @@ def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: n
     np.testing.assert_array_equal(result.boxes, [[0, 0, 150, 180]])
 
 
+def test_a_file_that_is_no_picture_is_an_image_error(model: DensePose, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    for name, message in (
+        ("none.jpg", r"none\.jpg: no such image file"),
+        ("none", "none: no such image file"),
+        ("notes.txt", r"notes\.txt .*; a picture is wanted"),
+        ("cut.jpg", r"cut\.jpg"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            model(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -242,7 +256,7 @@ def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: n
             r"mode I; wanted 8 bits a channel: give the name of its file",
         ),
         (lambda image: Image.new("HSV", (20, 20)), r"mode HSV; wanted 8 bits a channel, as image\.convert"),
-        (lambda image: "nowhere.jpg", r"nowhere\.jpg"),
+        (lambda image: "nowhere.jpg", r"nowhere\.jpg: no such image file"),
     ],
 )
 def test_other_pictures_are_refused(

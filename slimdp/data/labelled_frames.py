@@ -31,6 +31,7 @@ from flow_cache.video import (
     content_digest,
     frame_files,
     one_size_command,
+    why_no_video,
 )
 from flow_cache.video_file import VideoFile
 from slimdp.data.annotation_file import AnnotationError, AnnotationSet, read_annotations
@@ -80,7 +81,7 @@ def extract_labelled_frames(
         raise ValueError(f"around = {around}, but 0 frames or more are wanted")
     for video in videos:
         if not video.path.exists():
-            raise FlowCacheError(f"no video at {video.path}: it is neither a folder of pictures nor a file")
+            raise FlowCacheError(why_no_video(video.path))
     annotations = read_annotations(labels, labels.parent, check_images=False, read_masks=True)
     labelled = [person for person in annotations.people if person.has_labels and not person.crowd]
     if not any(person.has_uv.any() for person in labelled):

@@ -27,6 +27,7 @@ from flow_cache.video import (
     frame_files,
     one_size_command,
     video_name,
+    why_no_video,
 )
 from flow_cache.video_file import VideoFile
 from slimdp.inference.video_records import VideoFrame, VideoInfo
@@ -120,7 +121,7 @@ def open_frames(path: Path, rate: Fraction | float | None = None) -> FrameSource
     if path.is_dir():
         return _images(path, tuple(frame_files(path, least=1)), of_images)
     if not path.is_file():
-        raise FlowCacheError(f"no video at {path}: it is no video file, folder of images, or image")
+        raise FlowCacheError(why_no_video(path))
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _images(path, (path,), of_images)
     with VideoFile(path) as file:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -99,8 +100,12 @@ def test_of_a_video_file_the_remedy_is_said_too(tmp_path: Path) -> None:
 
 
 def test_what_is_no_video_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FlowCacheError, match="no video at"):
+    with pytest.raises(FlowCacheError, match=r"no video at .*none\.mp4: there is no such file or folder"):
         open_frames(tmp_path / "none.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(FlowCacheError, match=r"pipe\.mp4: it is neither a file nor a folder"):
+        open_frames(tmp_path / "pipe.mp4")
+    (tmp_path / "pipe.mp4").unlink()
     with pytest.raises(FlowCacheError, match=r"holds 0 pictures .*; wanted at least 1"):
         open_frames(tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"nothing")
