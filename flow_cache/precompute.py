@@ -174,7 +174,7 @@ class PrecomputeSummary:
 
 
 def precompute(
-    sources: Sequence[Path | str | VideoSource],
+    sources: Sequence[Path | str | VideoSource] | Path | str | VideoSource,
     out: Path | str,
     steps: Sequence[int] = STEPS,
     estimator: FlowEstimator | None = None,
@@ -192,7 +192,8 @@ def precompute(
     All videos are looked through before the work starts. A killed run goes on when it is called again.
 
     Args:
-        sources: folders of images or video files, or NAME=PATH; `name_sources` says what they are called.
+        sources: folders of images or video files, or NAME=PATH, or one of them; `name_sources` says what they
+            are called.
         out: the .h5 file to write.
         steps: from a frame to which others, e.g. -1 for the one before.
         estimator: the default is DIS with its medium preset.

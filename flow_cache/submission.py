@@ -223,7 +223,7 @@ def _result(submitted: Submitted) -> PrecomputeSummary | str:
 
 
 def submit(
-    sources: Sequence[Path | str | VideoSource],
+    sources: Sequence[Path | str | VideoSource] | Path | str | VideoSource,
     out: Path | str,
     jobs: int,
     cluster: str = "local",

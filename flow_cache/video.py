@@ -61,13 +61,17 @@ def video_name(path: Path) -> str:
 
 
 def name_sources(
-    sources: Iterable[Path | str | VideoSource], known: Collection[str] = ()
+    sources: Iterable[Path | str | VideoSource] | Path | str | VideoSource, known: Collection[str] = ()
 ) -> list[VideoSource]:
     """Name several videos, paths or NAME=PATH, so that no two are called alike; what has a name keeps it.
+
+    One alone needs no list.
 
     A video keeps the name by which the store to be written knows it (`known`). Raises FlowCacheError for a
     name that cannot be, or two videos that only NAME=PATH can tell apart.
     """
+    if isinstance(sources, str | Path | VideoSource):
+        sources = [sources]
     given = [_parse(source, known) for source in sources]
     while True:
         count = Counter(names[-1] for _, names in given)

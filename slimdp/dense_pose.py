@@ -143,7 +143,7 @@ class DensePose:
         self,
         video: str | Path,
         out: str | Path,
-        write: Sequence[str] = ("overlay",),
+        write: str | Sequence[str] = ("overlay",),
         smooth: str = "flow",
         reach: int = 2,
         every: int | None = None,
@@ -158,7 +158,7 @@ class DensePose:
         Args:
             video: a video file, a folder of images, or an image.
             out: the folder; a run that was stopped goes on in it.
-            write: outputs: overlay, iuv, parts-viridis and so on.
+            write: outputs: overlay, iuv, parts-viridis and so on, or one of them.
             smooth: over time: flow, causal (past frames alone) or none.
             reach: frames to each side for that.
             every: the detector looks at every so many frames; None: 4, of boxes in a file 1.
@@ -175,7 +175,8 @@ class DensePose:
             ValueError: an input that is missing or damaged, an unknown output, an `out` of something else.
         """
         source = open_frames(Path(video), rate)
-        writers = [lookup("slimdp.writers", name, "write") for name in dict.fromkeys(write)]
+        names = list(dict.fromkeys([write] if isinstance(write, str) else write))
+        writers = [lookup("slimdp.writers", name, "write") for name in names]
         detector = self._detector_of(source)
         every = usual_every(detector) if every is None else every
         name = tracker or ("outline" if detector.name == "follow" else "flow")

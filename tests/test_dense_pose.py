@@ -357,7 +357,7 @@ def test_boxes_of_a_file_are_read_for_the_video(weights: Path, tmp_path: Path, i
     boxes = tmp_path / "people.json"
     boxes.write_text(json.dumps({"images": images, "annotations": people}))
     model = DensePose.load(weights, detector=f"boxes:{boxes}", device="cpu")
-    model.video(tmp_path / "walk", tmp_path / "ours", ["iuv-h5"], smooth="none")
+    model.video(tmp_path / "walk", tmp_path / "ours", "iuv-h5", smooth="none")
     with h5py.File(tmp_path / "ours" / "iuv.h5") as file:
         assert file["people/track"][:].tolist() == [7, 7, 7]
         assert file["people/box"][0].tolist() == [20, 20, 60, 120]

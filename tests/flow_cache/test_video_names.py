@@ -29,6 +29,11 @@ def test_a_video_is_called_by_its_folder_or_file(tmp_path: Path, monkeypatch: py
     assert [video_name(Path(name)) for name in (".", "../walk.v2", "..")] == ["walk.v2", "walk.v2", "set"]
 
 
+def test_one_video_needs_no_list() -> None:
+    for one in ("a/walk", Path("a/walk"), "gait=a/walk"):
+        assert name_sources(one) == name_sources([one])
+
+
 def test_a_link_is_called_as_it_is_given(tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     for name in ("SEQ-02", "SEQ-04"):
