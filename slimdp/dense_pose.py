@@ -22,7 +22,14 @@ from PIL import Image
 
 from flow_cache import FlowCacheError
 from flow_cache.images import UPRIGHT, ImageError, orientation_of_opened
-from slimdp.inference.detectors import DetectorError, DetectorRequest, VideoWantedError, make_detector
+from slimdp.inference.detectors import (
+    DetectorError,
+    DetectorRequest,
+    VideoWantedError,
+    checked,
+    make_detector,
+)
+from slimdp.inference.detectors.checked import checked_boxes, checked_xywh
 from slimdp.inference.detectors.detector import no_boxes
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
@@ -50,9 +57,6 @@ _AS_UINT8 = {
     "float": "(255 * image).astype('uint8') of one in 0..1",
     "uint16": "(image // 256).astype('uint8') of one in 0..65535",
 }
-
-#: The longer side of a given box, by the image's: of a larger one no pixel is left of what is seen.
-_MOST_TIMES = 100
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,8 @@ class DensePose:
             Everyone, the surest first; those in given boxes in their order.
 
         Raises:
-            ValueError: a picture of another shape or type, boxes that are none or lie outside of it, a
-                detector of videos alone.
+            ValueError: a picture of another shape or type, boxes that are none or lie outside of it, given
+                or found, a detector of videos alone.
             ImageError: a file that is missing or damaged, or holds no picture.
         """
         pixels = _pixels(image)
@@ -172,7 +176,8 @@ class DensePose:
             The outputs, in the order of `write`.
 
         Raises:
-            ValueError: an input that is missing or damaged, an unknown output, an `out` of something else.
+            ValueError: an input that is missing or damaged, an unknown output, an `out` of something else, a
+                detector of yours that finds what no boxes are.
         """
         source = open_frames(Path(video), rate)
         names = list(dict.fromkeys([write] if isinstance(write, str) else write))
@@ -191,7 +196,7 @@ class DensePose:
     def _detector_of(self, source: FrameSource) -> Detector:
         """What finds people in a video."""
         if not isinstance(self.detector, str | None):
-            return self.detector
+            return checked(self.detector)
         device = next(self.network.model.parameters()).device
         request = DetectorRequest(frames=source, device=str(device), load=load_model)
         detector, said = make_detector("follow" if self.detector is None else self.detector, request)
@@ -207,7 +212,8 @@ class DensePose:
                 f"the detector {self.detector} is of videos (model.video), but this is a picture; give the "
                 "boxes in it: model(image, boxes=...)"
             )
-        found = self.detector.detect(image)
+        whose = f"detector {getattr(self.detector, 'name', type(self.detector).__name__)}"
+        found = checked_boxes(self.detector.detect(image), image, whose)
         if found is None:
             return no_boxes()
         order = np.argsort(-found.score, kind="stable")
@@ -284,25 +290,7 @@ def _of_pil(image: Image.Image) -> np.ndarray:
 
 def _given(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> Boxes:
     """Given boxes, each with a score of 1."""
-    try:
-        xywh = np.asarray(boxes, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"boxes {boxes!r}; wanted numbers: x, y, width, height of each, px") from None
-    if not xywh.size:
-        return Boxes(np.zeros((0, 4)), np.zeros(0))
-    if xywh.shape == (4,):
-        xywh = xywh[None]
-    if xywh.ndim != 2 or xywh.shape[1] != 4:
-        raise ValueError(f"boxes of shape {xywh.shape}; wanted (N, 4): x, y, width, height of each, px")
-    height, width = image.shape[:2]
-    for number, (x, y, wide, high) in enumerate(xywh):
-        sound = np.isfinite(xywh[number]).all() and wide > 0 and high > 0
-        sound &= max(wide, high) <= _MOST_TIMES * max(width, height)
-        if not (sound and x < width and y < height and x + wide > 0 and y + high > 0):
-            raise ValueError(
-                f"box {number}: x, y, width, height = {x:g}, {y:g}, {wide:g}, {high:g}; wanted one that the "
-                f"image of {width} x {height} px shows some of, at most {_MOST_TIMES} times as large"
-            )
+    xywh = checked_xywh(boxes, image)
     return Boxes(xywh, np.ones(len(xywh)))
 
 

@@ -21,6 +21,7 @@ from flow_cache.runtime.checksums import file_sha256
 from slimdp import DensePose
 from slimdp.__main__ import main
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
+from slimdp.dense_pose import DetectorError
 from slimdp.evaluation.predictions import paste_prediction
 from slimdp.inference.image_pose import ImagePose
 from slimdp.inference.video_records import Boxes
@@ -36,11 +37,15 @@ class TwoPeople:
 
     name = "two"
 
+    def __init__(self, found: object = None) -> None:
+        boxes = np.array([[10.0, 10, 60, 120], [70, 20, 70, 130]])
+        self._found = Boxes(boxes, np.array([0.6, 0.9])) if found is None else found
+
     def settings(self) -> dict[str, object]:
         return {}
 
     def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
-        return Boxes(np.array([[10.0, 10, 60, 120], [70, 20, 70, 130]]), np.array([0.6, 0.9]))
+        return self._found  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +226,54 @@ def test_given_boxes_keep_their_order(model: DensePose, image: np.ndarray) -> No
 def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: np.ndarray) -> None:
     result = DensePose.load(weights, detector=None, device="cpu")(image)
     np.testing.assert_array_equal(result.boxes, [[0, 0, 150, 180]])
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (Boxes(np.array([[np.nan, 0, 3, 3]]), np.ones(1)), r"box 0: x, y, width, height = nan, 0, 3, 3"),
+        (Boxes(np.array([[0.0, 0, 9, 9], [0, 0, 0, 5]]), np.ones(2)), r"box 1: .* = 0, 0, 0, 5; wanted one"),
+        (Boxes(np.array([[500.0, 500, 10, 10]]), np.ones(1)), "wanted one that the image of 150 x 180 px"),
+        (Boxes(np.array([[0.0, 0, 1e9, 1e9]]), np.ones(1)), "at most 100 times as large"),
+        (Boxes(np.ones((2, 3)), np.ones(2)), r"boxes of shape \(2, 3\); wanted \(N, 4\)"),
+        (Boxes(np.array([[0.0, 0, 9, 9]]), np.ones(2)), r"scores .* of 1 boxes; wanted a finite number"),
+        (Boxes(np.array([[0.0, 0, 9, 9]]), np.array([np.nan])), "wanted a finite number for each"),
+        (
+            Boxes(np.array([[0.0, 0, 9, 9]]), np.ones(1), track=np.array([1, 2])),
+            r"track of shape \(2,\) of 1",
+        ),
+        ([[0.0, 0, 9, 9]], r"gives a list; wanted Boxes\(xywh, score\)"),
+    ],
+)
+def test_what_a_detector_of_ones_own_finds_is_checked(
+    weights: Path, image: np.ndarray, tmp_path: Path, found: object, message: str
+) -> None:
+    model = DensePose.load(weights, detector=TwoPeople(found), device="cpu")
+    with pytest.raises(DetectorError, match=f"^detector two:? .*{message}"):
+        model(image)
+    Image.fromarray(image).save(tmp_path / "0.png")
+    with pytest.raises(DetectorError, match=f"^detector two, frame 0:? .*{message}"):
+        model.video(tmp_path / "0.png", tmp_path / "out", smooth="none")
+
+
+def test_lists_of_boxes_that_a_detector_finds_are_taken(weights: Path, image: np.ndarray) -> None:
+    found = Boxes([[-20, 10, 60, 60], [5, 5, 20, 30]], [0.5, 0.75])  # type: ignore[arg-type]
+    result = DensePose.load(weights, detector=TwoPeople(found), device="cpu")(image)
+    assert result.boxes.tolist() == [[5, 5, 20, 30], [-20, 10, 60, 60]]
+
+
+def test_a_detector_for_pictures_alone_says_what_a_video_needs(
+    weights: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    class OfPictures:
+        def detect(self, image: np.ndarray) -> Boxes:
+            return Boxes(np.array([[5.0, 5, 20, 30]]), np.ones(1))
+
+    model = DensePose.load(weights, detector=OfPictures(), device="cpu")  # type: ignore[arg-type]
+    assert len(model(image)) == 1
+    Image.fromarray(image).save(tmp_path / "0.png")
+    with pytest.raises(DetectorError, match="of type OfPictures has no name and no settings, which a video"):
+        model.video(tmp_path / "0.png", tmp_path / "out")
 
 
 def test_a_file_that_is_no_picture_is_an_image_error(model: DensePose, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slimdp.inference.detectors.box_file import BoxFileDetector
+from slimdp.inference.detectors.checked import CheckedDetector
 from slimdp.inference.detectors.detector import (
     DetectorError,
     DetectorKind,
@@ -29,6 +30,7 @@ __all__ = [
     "TorchvisionDetector",
     "VideoWantedError",
     "YoloxDetector",
+    "checked",
     "make_detector",
 ]
 
@@ -41,6 +43,13 @@ DETECTORS: dict[str, type[DetectorKind]] = {
     "follow": FollowDetector,
 }
 AUTO = "auto"
+#: Those whose boxes lie in the image.
+_OURS = tuple(DETECTORS.values())
+
+
+def checked(detector: Detector) -> Detector:
+    """A detector whose boxes are checked where it is not one of these; raises as `CheckedDetector`."""
+    return detector if isinstance(detector, (*_OURS, CheckedDetector)) else CheckedDetector(detector)
 
 
 def make_detector(words: str, request: DetectorRequest | None = None) -> tuple[Detector, str]:
@@ -58,14 +67,14 @@ def make_detector(words: str, request: DetectorRequest | None = None) -> tuple[D
     request = replace(request or DetectorRequest(), source=source)
     if name != AUTO:
         kind = lookup("slimdp.detectors", name, "--detector", [AUTO])
-        detector: Detector = kind.from_request(request)
+        detector = checked(kind.from_request(request))
         return detector, f"detector: {detector}"
     if source:
         raise DetectorError(f"{words}: auto takes nothing after a colon; name the detector: yolox:{source}")
     missing: list[str] = []
     for name, kind in DETECTORS.items():
         if kind.at_hand() is not None:
-            detector = kind.from_request(request)
+            detector = checked(kind.from_request(request))
             why = f" (no weights at hand for {' or '.join(missing)}; docs/video.md)" if missing else ""
             return detector, f"detector: {detector}{why}"
         if name not in (BoxFileDetector.name, NetworkDetector.name):
