@@ -30,16 +30,16 @@ from slimdp.inference.detectors import (
     make_detector,
 )
 from slimdp.inference.detectors.checked import checked_boxes, checked_xywh
-from slimdp.inference.detectors.detector import no_boxes
+from slimdp.inference.detectors.detector import LEAST_SCORE, no_boxes
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
 from slimdp.inference.mirrored import mirror_symmetry
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.predictor import instance_of
-from slimdp.inference.tracking import TrackSettings, usual_every
+from slimdp.inference.tracking import make_tracker
 from slimdp.inference.video import VideoPipeline, video_origin, write_video
 from slimdp.inference.video_frames import FrameSource, open_frames
-from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPerson, Tracker, VideoFrame
+from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPerson, VideoFrame
 from slimdp.inference.weights import find_weights
 from slimdp.registry import lookup
 from slimdp.surface.layout import PartLayout
@@ -69,6 +69,7 @@ class DensePose:
     detector: Detector | str | None
     surface: str  # whose charts (u, v) are of: "open", or a folder with DensePose's files or a mesh
     weights: Path  # the checkpoint
+    score: float | None = None  # the least of a box, where somebody chose it
 
     @staticmethod
     def load(
@@ -76,6 +77,7 @@ class DensePose:
         detector: str | Detector | None = "auto",
         surface: str | Path | None = None,
         device: str | None = None,
+        score: float | None = None,
     ) -> DensePose:
         """Load a trained network.
 
@@ -87,22 +89,24 @@ class DensePose:
                 None: nothing does, and one person fills a picture without boxes.
             surface: whose charts the network was trained on, "open" or a folder; None: what its settings say.
             device: "cpu", "cuda", "cuda:1"; None: the GPU if there is one.
+            score: the least score of a box, 0..1, with which somebody begins in a video, too; None: 0.3, and
+                0.5 to begin. Of what an object of yours finds all counts, and `score` is of beginning alone.
 
         Raises:
-            ValueError: no such weights, detector, surface or device, or parts that are not the network's.
+            ValueError: no such weights, detector, surface or device, a score that cannot be, or parts that
+                are not the network's.
         """
         path, place = find_weights(weights), choose_device(device or "auto")
         if isinstance(detector, str):
             with contextlib.suppress(VideoWantedError):  # `video` makes it
-                detector, said = make_detector(detector, DetectorRequest(device=str(place), load=load_model))
-                _LOG.info(said)
+                detector = _named(detector, score, device=str(place))
         model, config = load_model(path)
         name = str(surface or config.surface)
         if surface is not None:
             check_surface_name(name)
             model.layout.check_same_labels(surface_layout(name), str(path), name)
         network = CropNetwork(to_device(model, place), config.crop, error_bars=load_error_bars(path))
-        return DensePose(network, detector, name, path)
+        return DensePose(network, detector, name, path, score)
 
     @property
     def layout(self) -> PartLayout:
@@ -183,9 +187,7 @@ class DensePose:
         names = list(dict.fromkeys([write] if isinstance(write, str) else write))
         writers = [lookup("slimdp.writers", name, "write") for name in names]
         detector = self._detector_of(source)
-        every = usual_every(detector) if every is None else every
-        name = tracker or ("outline" if detector.name == "follow" else "flow")
-        follower: Tracker = lookup("slimdp.trackers", name, "tracker")(TrackSettings(every=every))
+        follower = make_tracker(tracker, detector, source.info, every, self.score, "tracker")
         smoother: Smoother = lookup("slimdp.smoothers", smooth, "smooth")(reach, None)
         symmetry = mirror_symmetry(flip_test, self.network.model.spec, self.surface)
         network = replace(self.network, batch=batch, flip_symmetry=symmetry)
@@ -198,10 +200,8 @@ class DensePose:
         if not isinstance(self.detector, str | None):
             return checked(self.detector)
         device = next(self.network.model.parameters()).device
-        request = DetectorRequest(frames=source, device=str(device), load=load_model)
-        detector, said = make_detector("follow" if self.detector is None else self.detector, request)
-        _LOG.info(said)
-        return detector
+        words = "follow" if self.detector is None else self.detector
+        return _named(words, self.score, device=str(device), frames=source)
 
     def _find(self, image: np.ndarray) -> Boxes:
         """People in a picture, the surest first."""
@@ -223,6 +223,15 @@ class DensePose:
 def _whole(image: np.ndarray) -> Boxes:
     height, width = image.shape[:2]
     return Boxes(np.array([[0.0, 0.0, width, height]]), np.ones(1))
+
+
+def _named(words: str, score: float | None, device: str, frames: FrameSource | None = None) -> Detector:
+    """The detector that words name; raises as `make_detector`."""
+    least = LEAST_SCORE if score is None else score
+    request = DetectorRequest(frames=frames, score=least, device=device, load=load_model)
+    detector, said = make_detector(words, request)
+    _LOG.info(said)
+    return detector
 
 
 def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:

@@ -228,6 +228,27 @@ def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: n
     np.testing.assert_array_equal(result.boxes, [[0, 0, 150, 180]])
 
 
+def test_a_picture_shows_the_same_people_as_a_video_of_it(
+    weights: Path, image: np.ndarray, tmp_path: Path
+) -> None:
+    boxes = TwoPeople().detect(image).xywh
+    unsure = TwoPeople(Boxes(boxes, np.array([0.35, 0.9])))
+    (tmp_path / "walk").mkdir()
+    for index in range(2):
+        Image.fromarray(image).save(tmp_path / "walk" / f"{index}.png")
+
+    def scores(video: str, out: str, score: float | None = None) -> list[float]:
+        model = DensePose.load(weights, detector=unsure, device="cpu", score=score)
+        (file,) = model.video(tmp_path / video, tmp_path / out, "iuv-h5", smooth="none", frames=1)
+        with h5py.File(file) as written:
+            return sorted(np.round(written["people/score"][:], 3).tolist())
+
+    assert len(DensePose.load(weights, detector=unsure, device="cpu")(image)) == 2
+    assert scores("walk/0.png", "still") == [0.35, 0.9]
+    assert scores("walk", "usual") == [0.9]
+    assert scores("walk", "chosen", score=0.3) == [0.35, 0.9]
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slimdp.inference.error_bars import ErrorBars
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.video_frames import FrameSource
-    from slimdp.inference.video_records import Detector, OutputWriter, Smoother, Tracker
+    from slimdp.inference.video_records import OutputWriter, Smoother
 
 #: What is written where nothing is named.
 _WRITTEN = ("overlay",)
@@ -94,7 +94,10 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
         help="the side of the square that yolox sees (default: that of its file)",
     )
     command.add_argument(
-        "--score", type=float, default=0.3, help="the least score of a box, 0..1 (default: 0.3)"
+        "--score",
+        type=float,
+        help="the least score of a box, 0..1, with which somebody begins in a video, too (default: 0.3, and "
+        "0.5 to begin)",
     )
     command.add_argument(
         "--every",
@@ -165,19 +168,22 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     from flow_cache.runtime.progress import log_line
     from slimdp.inference.anchors import AnchoredDetector, AnchoredTracker, read_anchors
     from slimdp.inference.detectors import DetectorRequest, make_detector
+    from slimdp.inference.detectors.detector import LEAST_SCORE
     from slimdp.inference.error_bars import load_error_bars
     from slimdp.inference.mirrored import mirror_symmetry
     from slimdp.inference.person_maps import CropNetwork
+    from slimdp.inference.tracking import make_tracker
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.writers import PeopleFolder
     from slimdp.training import load_model
     from slimdp.training.distributed import choose_device, to_device
 
     device = choose_device(options.device)
-    request = DetectorRequest("", source, options.detector_side, options.score, str(device), load_model)
+    score = LEAST_SCORE if options.score is None else options.score
+    request = DetectorRequest("", source, options.detector_side, score, str(device), load_model)
     detector, said = make_detector(options.detector, request)
     log_line(said)
-    tracker = _tracker(options, detector)
+    tracker = make_tracker(options.tracker, detector, source.info, options.every, options.score)
     if options.anchors is not None:
         anchors = read_anchors(options.anchors, source.info, options.anchors_of)
         detector, tracker = AnchoredDetector(detector, anchors), AnchoredTracker(tracker, anchors)
@@ -210,13 +216,3 @@ def _smoother(options: argparse.Namespace, source: FrameSource) -> Smoother:
     flow = None if options.flow is None else StoredFlow(FlowStore(options.flow), source)
     smoother: Smoother = lookup("slimdp.smoothers", options.smooth, "--smooth")(options.reach, flow)
     return smoother
-
-
-def _tracker(options: argparse.Namespace, detector: Detector) -> Tracker:
-    from slimdp.inference.tracking import TrackSettings, usual_every
-    from slimdp.registry import lookup
-
-    name = options.tracker or ("outline" if detector.name == "follow" else "flow")
-    every = usual_every(detector) if options.every is None else options.every
-    tracker: Tracker = lookup("slimdp.trackers", name, "--tracker")(TrackSettings(every=every))
-    return tracker

@@ -4,8 +4,9 @@ A box goes along the median flow of its middle, so that it is known in frames th
 a detection is matched to the box that it overlaps most (the assignment of least cost, Kuhn, 1955), or to the
 person whom it names. A person
 whom the detector misses goes on along the flow, then in the direction taken so far, and keeps the number for
-some frames. Boxes that are unsure continue a track and begin none (ByteTrack; Zhang et al., 2022). Boxes that
-somebody gave (`Boxes.given`) stand as they are, each of a person of its own.
+some frames. Boxes that are unsure continue a track and begin none (ByteTrack; Zhang et al., 2022), where
+nobody asked for boxes that are as unsure, and where more frames come than one. Boxes that somebody gave
+(`Boxes.given`) stand as they are, each of a person of its own.
 """
 
 from __future__ import annotations
@@ -18,9 +19,18 @@ import cv2
 import numpy as np
 
 from slimdp.geometry import box_edges, box_overlaps, box_within
-from slimdp.inference.detectors import BoxFileDetector
+from slimdp.inference.detectors import BoxFileDetector, FollowDetector
 from slimdp.inference.outline_tracking import OutlineTracker
-from slimdp.inference.video_records import Boxes, Detector, FrameMaps, TrackedPerson, Tracker, VideoFrame
+from slimdp.inference.video_records import (
+    Boxes,
+    Detector,
+    FrameMaps,
+    TrackedPerson,
+    Tracker,
+    VideoFrame,
+    VideoInfo,
+)
+from slimdp.registry import lookup
 
 #: Frames are shrunk to about so many px of the longer side before their flow is estimated.
 _FLOW_SIDE = 256
@@ -198,6 +208,33 @@ TRACKERS: dict[str, Callable[[TrackSettings], Tracker]] = {
     "flow": FlowTracker,
     "outline": lambda settings: OutlineTracker(),
 }
+
+
+def make_tracker(
+    name: str | None, detector: Detector, info: VideoInfo, every: int | None = None,
+    score: float | None = None, key: str = "--tracker",
+) -> Tracker:  # fmt: skip
+    """What follows the people whom a detector finds in a video.
+
+    Args:
+        name: of `TRACKERS`; None: outline for the detector `follow`, flow for all others.
+        detector: that.
+        info: of the video. In a still nobody is followed: every box is somebody.
+        every: the detector looks at every so many frames; None: `usual_every`.
+        score: the least score of a box, 0..1, where somebody chose it: such a box begins a track, too. None:
+            `TrackSettings.start` does.
+        key: what `name` is called, for the error.
+
+    Raises:
+        ConfigError: there is no such tracker.
+        ValueError: `every` is less than 1.
+    """
+    usual = TrackSettings()
+    start = 0.0 if info.still else usual.start if score is None else min(usual.start, score)
+    settings = TrackSettings(usual_every(detector) if every is None else every, start=start)
+    chosen = name or ("outline" if detector.name == FollowDetector.name else "flow")
+    tracker: Tracker = lookup("slimdp.trackers", chosen, key)(settings)
+    return tracker
 
 
 def _share_inside(box: Sequence[float], width: int, height: int) -> float:

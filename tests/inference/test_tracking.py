@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from slimdp.geometry import box_overlaps
 from slimdp.inference.detectors import FollowDetector
-from slimdp.inference.tracking import FlowTracker, TrackSettings
-from slimdp.inference.video_records import Boxes, TrackedPerson, VideoFrame
+from slimdp.inference.outline_tracking import OutlineTracker
+from slimdp.inference.tracking import FlowTracker, TrackSettings, make_tracker
+from slimdp.inference.video_records import Boxes, TrackedPerson, VideoFrame, VideoInfo
 
 WIDTH, HEIGHT = 320, 160
 
@@ -89,6 +91,27 @@ def test_unsure_boxes_continue_a_track_and_begin_none() -> None:
     assert [p.track for p in step(tracker, frame(1, 40), boxes(40, score=0.6))] == [1]
     (person,) = step(tracker, frame(2, 40), boxes(40, score=0.35))
     assert (person.track, person.score) == (1, 0.35)
+
+
+class Finder:
+    """A detector by its name."""
+
+    name = "finder"
+
+
+@pytest.mark.parametrize(
+    ("still", "score", "begin"),
+    [(False, None, [0.6]), (False, 0.35, [0.4, 0.6]), (False, 0.55, [0.6]), (True, None, [0.4, 0.6])],
+)
+def test_a_score_that_is_chosen_begins_people_and_in_a_still_every_box_does(
+    still: bool, score: float | None, begin: list[float]
+) -> None:
+    info = VideoInfo(Path("a.png"), "a", WIDTH, HEIGHT, 1, Fraction(25), still=still)
+    tracker = make_tracker(None, Finder(), info, every=1, score=score)  # type: ignore[arg-type]
+    assert isinstance(tracker, FlowTracker)
+    found = Boxes(boxes(40, 200).xywh, np.array([0.4, 0.6]))
+    assert [person.score for person in step(tracker, frame(0, 40, 200), found)] == begin
+    assert isinstance(make_tracker(None, FollowDetector(), info), OutlineTracker)
 
 
 def test_two_boxes_of_one_person_are_one_person() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,8 @@ from slimdp.__main__ import main
 from slimdp.config import TrainConfig
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PredictionFile
+from slimdp.inference.detectors import DETECTORS, DetectorRequest
+from slimdp.inference.video_records import Boxes
 from slimdp.structures import ImageRecord, PersonAnnotation
 from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 
@@ -97,6 +100,46 @@ def test_an_image_becomes_an_image(
     ]
     assert cv2.imread(str(tmp_path / "out" / "overlay.png")).shape == (48, 64, 3)
     assert [file.name for file in (tmp_path / "out" / "iuv").iterdir()] == ["000000.png"]
+
+
+class Unsure:
+    """A detector of somebody in the middle, of whom it is as sure as it is told to be at least."""
+
+    name = "unsure"
+
+    def __init__(self, score: float) -> None:
+        self.score = score
+
+    @classmethod
+    def from_request(cls, request: DetectorRequest) -> Unsure:
+        return cls(request.score)
+
+    def settings(self) -> dict[str, object]:
+        return {"score": self.score}
+
+    def detect(self, image: np.ndarray, index: int = 0) -> Boxes:
+        left = -90.0 if index == 3 else 10.0
+        return Boxes(np.array([[left, 5.0, 30, 40]]), np.array([self.score]))
+
+
+def test_a_score_that_is_named_begins_people(
+    weights: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setitem(DETECTORS, "unsure", Unsure)
+    options = ["--weights", weights, "--detector", "unsure", "--smooth", "none", "--write", "iuv-h5"]
+
+    def finds_somebody(video: Path, out: str, *more: object) -> bool:
+        assert run(video, "--out", tmp_path / out, *options, *more) == 0
+        with h5py.File(tmp_path / out / "iuv.h5") as file:
+            return len(file["people/track"]) > 0
+
+    assert not finds_somebody(folder, "usual", "--frames", 3)
+    assert finds_somebody(folder, "named", "--frames", 3, "--score", 0.3)
+    assert finds_somebody(folder / "001.png", "still")
+    assert run(folder, "--out", tmp_path / "out", *options, "--every", 1) == 2
+    said = "detector unsure, frame 3: box 0: x, y, width, height = -90, 5, 30, 40; wanted one that the image"
+    assert said in capsys.readouterr().err
 
 
 def test_what_cannot_be_is_said(

@@ -18,6 +18,8 @@ from slimdp.surface.cache import cache_folder
 
 #: Boxes of less than this, px, show nobody.
 LEAST_PX = 1.0
+#: The least score of a box that counts, 0..1, where nobody says it.
+LEAST_SCORE = 0.3
 
 
 class DetectorError(ConfigError):
@@ -35,7 +37,7 @@ class DetectorRequest:
     source: str = ""  # what follows its name and a colon: a file, a model, numbers; "": its default
     frames: FrameSource | None = None  # the video that it will look at
     side: int | None = None  # of what the network sees, px; None: its own
-    score: float = 0.3  # the least that counts, 0..1
+    score: float = LEAST_SCORE  # the least that counts, 0..1
     device: str = "cpu"
     #: Reads a checkpoint: the network, in evaluation mode on the CPU, and the settings of its run.
     load: Callable[[Path], tuple[Any, Any]] | None = None
