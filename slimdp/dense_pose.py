@@ -37,7 +37,7 @@ from slimdp.inference.mirrored import mirror_symmetry
 from slimdp.inference.person_maps import CropNetwork
 from slimdp.inference.predictor import instance_of
 from slimdp.inference.tracking import make_tracker
-from slimdp.inference.video import VideoPipeline, video_origin, write_video
+from slimdp.inference.video import VideoPipeline, bars_to_write, video_origin, write_video
 from slimdp.inference.video_frames import FrameSource, open_frames
 from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPerson, VideoFrame
 from slimdp.inference.weights import find_weights
@@ -190,7 +190,8 @@ class DensePose:
         follower = make_tracker(tracker, detector, source.info, every, self.score, "tracker")
         smoother: Smoother = lookup("slimdp.smoothers", smooth, "smooth")(reach, None)
         symmetry = mirror_symmetry(flip_test, self.network.model.spec, self.surface)
-        network = replace(self.network, batch=batch, flip_symmetry=symmetry)
+        bars = bars_to_write(self.network.error_bars, names, self.surface)
+        network = replace(self.network, batch=batch, flip_symmetry=symmetry, error_bars=bars)
         pipeline = VideoPipeline(source, detector, follower, network, smoother, frames)
         origin: dict[str, Any] = video_origin(source, self.weights)
         return write_video(pipeline, writers, Path(out), origin)

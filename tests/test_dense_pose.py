@@ -22,7 +22,7 @@ from slimdp import DensePose
 from slimdp.__main__ import main
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
 from slimdp.dense_pose import DetectorError
-from slimdp.evaluation.predictions import paste_prediction
+from slimdp.evaluation.predictions import PredictionFile, paste_prediction
 from slimdp.inference.image_pose import ImagePose
 from slimdp.inference.video_records import Boxes
 from slimdp.models import HourglassSettings, StackedHourglass
@@ -295,6 +295,27 @@ def test_a_detector_for_pictures_alone_says_what_a_video_needs(
     Image.fromarray(image).save(tmp_path / "0.png")
     with pytest.raises(DetectorError, match="of type OfPictures has no name and no settings, which a video"):
         model.video(tmp_path / "0.png", tmp_path / "out")
+
+
+def test_people_have_the_error_that_their_parts_expect_as_of_the_command(
+    weights: Path, image: np.ndarray, tmp_path: Path, flat_surface: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimdp.inference.video.load_surface", lambda name: flat_surface)
+    (tmp_path / "walk").mkdir()
+    for index in range(2):
+        Image.fromarray(image).save(tmp_path / "walk" / f"{index}.png")
+    model = DensePose.load(weights, detector="follow", device="cpu")
+    (people,) = model.video(tmp_path / "walk", tmp_path / "ours", write=["people"], smooth="none")
+    with PredictionFile(people / "predictions.h5") as file:
+        assert file.has_error_bars
+        ours = [person.error_cm for person in file]
+    words = ["--weights", weights, "--detector", "follow", "--device", "cpu", "--smooth", "none"]
+    words += [tmp_path / "walk", "--out", tmp_path / "theirs", "--write", "people"]
+    assert main(["video", *map(str, words)]) == 0
+    with PredictionFile(tmp_path / "theirs" / "people" / "predictions.h5") as file:
+        np.testing.assert_array_equal(ours, [person.error_cm for person in file])
+    with pytest.raises(ValueError, match="no error bars to draw"):
+        model.video(tmp_path / "walk", tmp_path / "error", write=["people", "error"])
 
 
 def test_a_file_that_is_no_picture_is_an_image_error(model: DensePose, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas, picture_rate
 
 if TYPE_CHECKING:
-    from slimdp.inference.error_bars import ErrorBars
     from slimdp.inference.video import VideoPipeline
     from slimdp.inference.video_frames import FrameSource
     from slimdp.inference.video_records import OutputWriter, Smoother
@@ -173,8 +172,7 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
     from slimdp.inference.mirrored import mirror_symmetry
     from slimdp.inference.person_maps import CropNetwork
     from slimdp.inference.tracking import make_tracker
-    from slimdp.inference.video import VideoPipeline
-    from slimdp.inference.writers import PeopleFolder
+    from slimdp.inference.video import VideoPipeline, bars_to_write
     from slimdp.training import load_model
     from slimdp.training.distributed import choose_device, to_device
 
@@ -190,22 +188,9 @@ def _pipeline(options: argparse.Namespace, source: FrameSource, weights: Path) -
         log_line(f"boxes in {len(anchors)} frames are those of {options.anchors}")
     model, config = load_model(weights)
     symmetry = mirror_symmetry(options.flip_test, model.spec, options.surface or config.surface)
-    bars = load_error_bars(weights)
-    if bars is None and PeopleFolder.name in options.write and "error" not in options.write:
-        bars = _expected_bars(config.surface)
+    bars = bars_to_write(load_error_bars(weights), options.write, config.surface)
     network = CropNetwork(to_device(model, device), config.crop, options.batch, symmetry, bars)
     return VideoPipeline(source, detector, tracker, network, _smoother(options, source), options.frames)
-
-
-def _expected_bars(surface: str) -> ErrorBars | None:
-    """What tells sure pixels of a network without error bars; None on a surface that cannot measure."""
-    from slimdp.inference.calibration import expected_bars
-    from slimdp.surface import load_surface
-
-    try:
-        return expected_bars(load_surface(surface))
-    except ValueError:
-        return None
 
 
 def _smoother(options: argparse.Namespace, source: FrameSource) -> Smoother:

@@ -82,6 +82,7 @@ class TaughtSettings(Settings):
     predictions: str  # predictions.h5 of these people
     step: PositiveInt = 4  # from a labelled pixel to the next, px of the crops of that file
     # Where the file says how far off it may be, only pixels that are surer than this; null: all of a person.
+    # Of a file that does not say it none is left out, and the training says so.
     within_cm: Positive | None = 8.0
 
 

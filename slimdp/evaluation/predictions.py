@@ -178,6 +178,11 @@ class PredictionFile:
                 raise PredictionFileError(f"{self.path}: {error}; run slimdp predict again") from error
             raise PredictionFileError(f"{self.path} is damaged: {error}; predict it again") from error
 
+    @property
+    def has_error_bars(self) -> bool:
+        """Whether it says of every pixel how far off it may be."""
+        return OPTIONAL in self._file
+
     def keys(self) -> tuple[tuple[int, int], ...]:
         """(image id, annotation id) of everyone in the file, in its order."""
         return tuple(self._row)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,8 @@ from flow_cache import FlowCacheError, __version__
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.progress import Tracker as ProgressTracker
 from flow_cache.runtime.progress import log_line
+from slimdp.inference.calibration import expected_bars
+from slimdp.inference.error_bars import ErrorBars
 from slimdp.inference.further_outputs import require_there, write_further_outputs
 from slimdp.inference.person_maps import CropNetwork, tracked_maps
 from slimdp.inference.pieces import (
@@ -46,6 +48,7 @@ from slimdp.inference.video_records import (
     VideoInfo,
 )
 from slimdp.settings_file import ConfigError
+from slimdp.surface import load_surface
 
 #: Outputs that show the network's error bars; of these, without bars there are none.
 _OF_BARS, _NEED_BARS = ("error", "people"), ("error",)
@@ -174,6 +177,19 @@ def video_origin(source: FrameSource, weights: Path) -> dict[str, Any]:
         "slimdp": __version__, "video": str(source.info.path), "video_content": source.fingerprint(),
         "weights": str(weights), "weights_sha256": file_sha256(weights).hex(),
     }  # fmt: skip
+
+
+def bars_to_write(bars: ErrorBars | None, outputs: Collection[str], surface: str) -> ErrorBars | None:
+    """The error bars for some outputs by name: the network's own, or for `people` what its parts expect.
+
+    None beside `error`, which draws a network's own alone, and on a surface that cannot measure.
+    """
+    if bars is not None or "people" not in outputs or "error" in outputs:
+        return bars
+    try:
+        return expected_bars(load_surface(surface))
+    except ValueError:
+        return None
 
 
 def write_video(

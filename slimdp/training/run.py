@@ -117,7 +117,7 @@ class _Run:
         config = self.config
         bf16 = use_bf16(config.precision, self.device)  # before any work: it may not be to be had
         start = _beginning(config, self.folder, resume, initial)
-        check_teachers(config)
+        check_teachers(config, self.folder.log)
         stages = read_stages(config, self.processes, taught=partial(taught_labels, self.folder.path))
         validation = read_validation(config, self.processes, self.device)
         self.processes.wait()  # nobody writes into the folder before all have looked at it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -32,19 +33,20 @@ def _of_source(out: Path, stage: StageSettings, source: int) -> TaughtLabels | N
     return None if stage.teacher is None else TaughtLabels(_folder(out, stage, source), stage.teacher.step)
 
 
-def check_teachers(config: TrainConfig) -> None:
+def check_teachers(config: TrainConfig, say: Callable[[str], None]) -> None:
     """Look at every teacher, and at what was said before; raises ConfigError, naming the key, for one that
-    cannot teach here."""
+    cannot teach here. `say` takes a line on what teaches, but not as its settings ask."""
     for index, stage in enumerate(config.stages):
         if stage.teacher is not None:
             _load(config, stage.teacher, f"stages.{index}.teacher.weights")
         for number, source in enumerate(stage.data):
             if source.taught is not None:
-                _check_said(config, source, f"stages.{index}.data.{number}")
+                _check_said(config, source, f"stages.{index}.data.{number}", say)
 
 
-def _check_said(config: TrainConfig, source: DataSource, key: str) -> None:
-    """Refuse predictions of another surface, or of other people than the source's."""
+def _check_said(config: TrainConfig, source: DataSource, key: str, say: Callable[[str], None]) -> None:
+    """Refuse predictions of another surface, or of other people than the source's; say where they have no
+    error bars that could leave out pixels."""
     assert source.taught is not None
     layout = surface_layout(config.surface)
     people = read_annotations(source.annotations, source.images, check_images=False, layout=layout).people
@@ -52,12 +54,19 @@ def _check_said(config: TrainConfig, source: DataSource, key: str) -> None:
         with PredictionFile(source.taught.predictions) as said:
             layout.check_same_labels(said.layout, f"surface = {config.surface!r}", str(said.path))
             known = sum((person.image.id, person.id) in said for person in people)
+            has_bars = said.has_error_bars
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(f"{key}.taught.predictions: {error}") from error
     if not known:
         raise ConfigError(
             f"{key}.taught.predictions = {source.taught.predictions!r}: of none of the {len(people)} people "
             f"of {source.annotations}; both are of one run of slimdp video --write people"
+        )
+    if source.taught.within_cm is not None and not has_bars:
+        say(
+            f"{key}.taught.within_cm = {source.taught.within_cm:g} leaves out no pixel: "
+            f"{source.taught.predictions} has no error bars, so every pixel of a person is learned from; "
+            "slimdp video --write people writes it anew with bars, within_cm: null says that all are meant"
         )
 
 

@@ -32,7 +32,7 @@ from slimdp.suggest.network import describe_frames
 from slimdp.surface import UvSymmetry
 from slimdp.training import load_model, train
 from slimdp.training.stage_data import read_stages
-from slimdp.training.teaching import taught_labels
+from slimdp.training.teaching import check_teachers, taught_labels
 from tests.training.conftest import ellipse_labels, ellipse_person
 from tests.training.weights import same_weights
 
@@ -205,6 +205,31 @@ def test_predictions_teach_people_without_labels(said_before: TrainConfig, tmp_p
     assert config.stages[0].data[1].taught == said_before.stages[0].data[1].taught
     assert "stack0/taught_part" in metrics
     assert not (out / "taught").exists()
+    assert "within_cm = 8 leaves out no pixel" in (out / "train.log").read_text()
+
+
+def test_predictions_without_error_bars_are_told_where_they_leave_out_nothing(
+    said_before: TrainConfig, tmp_path: Path
+) -> None:
+    def said_of(**changed: object) -> list[str]:
+        stage = said_before.stages[0]
+        source = stage.data[1]
+        assert source.taught is not None
+        source = source.replace(taught=source.taught.replace(**changed))
+        lines: list[str] = []
+        check_teachers(
+            said_before.replace(stages=(stage.replace(data=(stage.data[0], source)),)), lines.append
+        )
+        return lines
+
+    (line,) = said_of()
+    assert "stages.0.data.1.taught.within_cm = 8 leaves out no pixel: " in line
+    assert "said.h5 has no error bars" in line
+    assert said_of(within_cm=None) == []
+    with PredictionFile(tmp_path / "said.h5") as bare, PredictionWriter(tmp_path / "bars.h5", 64) as writer:
+        for person in bare:
+            writer.write(replace(person, error_cm=np.ones((64, 64), np.float16)))
+    assert said_of(predictions=str(tmp_path / "bars.h5")) == []
 
 
 def test_predictions_that_teach_nobody_are_refused(said_before: TrainConfig, tmp_path: Path) -> None:
