@@ -23,8 +23,10 @@ from PIL import Image
 from flow_cache import FlowCacheError
 from flow_cache.images import UPRIGHT, ImageError, orientation_of_opened
 from slimdp.inference.detectors import (
+    AUTO,
     DetectorError,
     DetectorRequest,
+    FollowDetector,
     VideoWantedError,
     checked,
     make_detector,
@@ -34,12 +36,13 @@ from slimdp.inference.detectors.detector import LEAST_SCORE, no_boxes
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
 from slimdp.inference.mirrored import mirror_symmetry
-from slimdp.inference.person_maps import CropNetwork
+from slimdp.inference.outline_tracking import OutlineTracker
+from slimdp.inference.person_maps import CropNetwork, tracked_maps
 from slimdp.inference.predictor import instance_of
 from slimdp.inference.tracking import make_tracker
 from slimdp.inference.video import VideoPipeline, bars_to_write, video_origin, write_video
 from slimdp.inference.video_frames import FrameSource, open_frames
-from slimdp.inference.video_records import Boxes, Detector, Smoother, TrackedPerson, VideoFrame
+from slimdp.inference.video_records import Boxes, Detector, FrameMaps, Smoother, TrackedPerson, VideoFrame
 from slimdp.inference.weights import find_weights
 from slimdp.registry import lookup
 from slimdp.surface.layout import PartLayout
@@ -64,8 +67,8 @@ class DensePose:
     """A trained network with what finds people for it; made by `load`."""
 
     network: CropNetwork
-    #: Finds people; words of one that is made for each video; None: boxes are given, or one person fills the
-    #: picture.
+    #: Finds people; words of one that is made for each video; None: boxes are given, or one person is looked
+    #: for, as by "follow".
     detector: Detector | str | None
     surface: str  # whose charts (u, v) are of: "open", or a folder with DensePose's files or a mesh
     weights: Path  # the checkpoint
@@ -86,7 +89,9 @@ class DensePose:
             detector: what finds people: "auto", "yolox:FILE" and so on, as of `slimdp video --detector`;
                 "boxes:FILE" is of videos, and `video` reads it; an object of yours
                 (`slimdp.inference.video_records.Detector`; pictures need its `detect` alone);
-                None: nothing does, and one person fills a picture without boxes.
+                None: nothing does, and without boxes one person is looked for in the whole picture, as
+                "follow" does: the network looks again in the box of its own outline. "auto" comes to that
+                where no detector is at hand, and a warning says so.
             surface: whose charts the network was trained on, "open" or a folder; None: what its settings say.
             device: "cpu", "cuda", "cuda:1"; None: the GPU if there is one.
             score: the least score of a box, 0..1, with which somebody begins in a video, too; None: 0.3, and
@@ -99,7 +104,14 @@ class DensePose:
         path, place = find_weights(weights), choose_device(device or "auto")
         if isinstance(detector, str):
             with contextlib.suppress(VideoWantedError):  # `video` makes it
-                detector = _named(detector, score, device=str(place))
+                words, detector = detector, _named(detector, score, device=str(place))
+                if words == AUTO and isinstance(detector, FollowDetector):
+                    _LOG.warning(
+                        "no detector is at hand, so one person is looked for in the whole picture, and "
+                        "followed in a video. For everybody: detector='torchvision', which downloads its "
+                        "weights at first use, 'yolox:FILE.onnx' (docs/video.md), or boxes of yours; for one "
+                        "person without this warning: detector='follow'"
+                    )
         model, config = load_model(path)
         name = str(surface or config.surface)
         if surface is not None:
@@ -134,17 +146,11 @@ class DensePose:
                 or found, a detector of videos alone.
             ImageError: a file that is missing or damaged, or holds no picture.
         """
-        pixels = _pixels(image)
-        found = self._find(pixels) if boxes is None else _given(boxes, pixels)
-        frame = VideoFrame(0, Fraction(0), pixels)
-        tracked = [
-            TrackedPerson(number, box, float(score))
-            for number, (box, score) in enumerate(zip(found.xywh, found.score, strict=True), start=1)
-        ]
-        (maps,) = self.network.predict([(frame, tracked)])
+        frame = VideoFrame(0, Fraction(0), _pixels(image))
+        maps = self._followed(frame) if boxes is None and self._follows else self._found(frame, boxes)
         people = [instance_of(person, 0, self.network.error_bars) for person in maps.people]
         return ImagePose(
-            pixels, tuple(PersonPose(pixels, each, self.layout, self.surface) for each in people)
+            frame.image, tuple(PersonPose(frame.image, each, self.layout, self.surface) for each in people)
         )
 
     def video(
@@ -201,13 +207,38 @@ class DensePose:
         if not isinstance(self.detector, str | None):
             return checked(self.detector)
         device = next(self.network.model.parameters()).device
-        words = "follow" if self.detector is None else self.detector
+        words = FollowDetector.name if self.detector is None else self.detector
         return _named(words, self.score, device=str(device), frames=source)
+
+    @property
+    def _follows(self) -> bool:
+        """Whether nothing finds people but the network's own outline."""
+        return isinstance(self.detector, FollowDetector | None)
+
+    def _followed(self, frame: VideoFrame) -> FrameMaps:
+        """The one person of a picture, looked at again until the outline stands still, as in a video."""
+        detector = FollowDetector() if self.detector is None else self.detector
+        assert isinstance(detector, FollowDetector)
+        (maps,) = tracked_maps([frame], detector, OutlineTracker(), self.network, 1, lambda last: None)
+        return maps
+
+    def _found(self, frame: VideoFrame, boxes: np.ndarray | Sequence[Sequence[float]] | None) -> FrameMaps:
+        """The people of a picture in given boxes, or in those that the detector finds, the surest first."""
+        if boxes is None:
+            found = self._find(frame.image)
+        else:
+            xywh = checked_xywh(boxes, frame.image)
+            found = Boxes(xywh, np.ones(len(xywh)))
+        tracked = [
+            TrackedPerson(number, box, float(score))
+            for number, (box, score) in enumerate(zip(found.xywh, found.score, strict=True), start=1)
+        ]
+        (maps,) = self.network.predict([(frame, tracked)])
+        return maps
 
     def _find(self, image: np.ndarray) -> Boxes:
         """People in a picture, the surest first."""
-        if self.detector is None:
-            return _whole(image)
+        assert self.detector is not None
         if isinstance(self.detector, str):
             raise DetectorError(
                 f"the detector {self.detector} is of videos (model.video), but this is a picture; give the "
@@ -219,11 +250,6 @@ class DensePose:
             return no_boxes()
         order = np.argsort(-found.score, kind="stable")
         return Boxes(found.xywh[order], found.score[order])
-
-
-def _whole(image: np.ndarray) -> Boxes:
-    height, width = image.shape[:2]
-    return Boxes(np.array([[0.0, 0.0, width, height]]), np.ones(1))
 
 
 def _named(words: str, score: float | None, device: str, frames: FrameSource | None = None) -> Detector:
@@ -296,12 +322,6 @@ def _of_pil(image: Image.Image) -> np.ndarray:
             f"a PIL image of mode {image.mode}; wanted 8 bits a channel, as image.convert('RGB') gives"
         )
     return np.array(image.convert("RGB"))
-
-
-def _given(boxes: np.ndarray | Sequence[Sequence[float]], image: np.ndarray) -> Boxes:
-    """Given boxes, each with a score of 1."""
-    xywh = checked_xywh(boxes, image)
-    return Boxes(xywh, np.ones(len(xywh)))
 
 
 __all__ = ["DensePose", "DetectorError", "ImagePose", "PersonPose"]

@@ -228,6 +228,42 @@ def test_without_a_detector_one_person_fills_the_picture(weights: Path, image: n
     np.testing.assert_array_equal(result.boxes, [[0, 0, 150, 180]])
 
 
+@pytest.mark.parametrize("detector", [None, "follow"])
+def test_without_a_detector_a_picture_is_looked_at_again_as_a_video_is(
+    weights: Path, image: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str | None
+) -> None:
+    outline = np.array([30.0, 40, 60, 90])
+    monkeypatch.setattr("slimdp.inference.outline_tracking.outline_box", lambda person: outline)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    model = DensePose.load(weights, detector=detector, device="cpu")
+    (person,) = model(tmp_path / "a.png")
+    assert person.box.tolist() == outline.tolist()
+    (file,) = model.video(tmp_path / "a.png", tmp_path / "out", "iuv-h5", smooth="none", flip_test=False)
+    with h5py.File(file) as written:
+        assert written["people/box"][:].tolist() == [outline.tolist()]
+        np.testing.assert_array_equal(written["iuv"][0][..., 0], person.part)
+    given = model(image, boxes=[10, 10, 50, 60])
+    assert given.boxes.tolist() == [[10, 10, 50, 60]]
+
+
+def test_that_no_detector_is_at_hand_is_told(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    image: np.ndarray,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SLIMDP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with caplog.at_level(logging.WARNING):
+        for detector in ("follow", None):
+            DensePose.load(weights, detector=detector, device="cpu")
+        assert not caplog.messages
+        model = DensePose.load(weights, device="cpu")
+        model(image)
+        model(image)
+    (said,) = caplog.messages
+    assert "no detector is at hand, so one person is looked for in the whole picture" in said
+    assert "detector='torchvision', which downloads its weights" in said
+
+
 def test_a_picture_shows_the_same_people_as_a_video_of_it(
     weights: Path, image: np.ndarray, tmp_path: Path
 ) -> None:
@@ -452,7 +488,7 @@ def test_boxes_of_a_file_are_read_for_the_video(weights: Path, tmp_path: Path, i
     boxes = tmp_path / "people.json"
     boxes.write_text(json.dumps({"images": images, "annotations": people}))
     model = DensePose.load(weights, detector=f"boxes:{boxes}", device="cpu")
-    model.video(tmp_path / "walk", tmp_path / "ours", "iuv-h5", smooth="none")
+    model.video(tmp_path / "walk", tmp_path / "ours", ["iuv-h5"], smooth="none")
     with h5py.File(tmp_path / "ours" / "iuv.h5") as file:
         assert file["people/track"][:].tolist() == [7, 7, 7]
         assert file["people/box"][0].tolist() == [20, 20, 60, 120]

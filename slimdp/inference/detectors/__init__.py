@@ -20,6 +20,7 @@ from slimdp.inference.video_records import Detector
 from slimdp.registry import lookup
 
 __all__ = [
+    "AUTO",
     "DETECTORS",
     "BoxFileDetector",
     "DetectorError",
