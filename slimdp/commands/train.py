@@ -185,11 +185,13 @@ def _predict(options: argparse.Namespace) -> None:
 def _calibrate(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.inference.calibration import calibrated, error_samples
+    from slimdp.inference.weights import require_own
     from slimdp.registry import import_modules
     from slimdp.surface import load_surface
     from slimdp.training import load_model
     from slimdp.training.distributed import choose_device
 
+    require_own(options.checkpoint)
     import_modules(options.imports)
     device = choose_device(options.device)
     people = read_annotations(options.annotations, options.images).people

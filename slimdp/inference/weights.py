@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flow_cache.runtime.checksums import file_sha256
+from flow_cache.runtime.words import quoted
 from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
@@ -40,6 +41,21 @@ def find_weights(given: str | Path | None = None) -> Path:
     if SHIPPED:
         return shipped_file(next(iter(SHIPPED)))
     raise ConfigError(NONE_SHIPPED)
+
+
+def require_own(checkpoint: Path) -> None:
+    """Raise ConfigError for a checkpoint beside which a file of slimdp's lies that one of its would replace.
+
+    These files' hashes are checked: weights with others beside them are refused.
+    """
+    checkpoint = find_weights(checkpoint) if str(checkpoint) == DEFAULT else checkpoint
+    stems = {name.partition(".")[0] for name in SHIPPED}
+    if checkpoint.stem in stems and FOLDER in (checkpoint.parent.resolve(), checkpoint.resolve().parent):
+        raise ConfigError(
+            f"{checkpoint} comes with slimdp, and so do its error bars, which yours would replace: slimdp "
+            f"would take the weights for damaged. Copy them elsewhere first: cp {quoted(checkpoint)} "
+            f"my_weights{checkpoint.suffix}, and name the copy"
+        )
 
 
 def shipped_file(name: str) -> Path:

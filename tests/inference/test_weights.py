@@ -13,7 +13,7 @@ from slimdp.__main__ import main
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
 from slimdp.fit.run import find_start
 from slimdp.inference import weights as weights_module
-from slimdp.inference.weights import FOLDER, SHIPPED, find_weights, shipped_file
+from slimdp.inference.weights import FOLDER, SHIPPED, find_weights, require_own, shipped_file
 from slimdp.models import HourglassSettings, StackedHourglass
 from slimdp.settings_file import ConfigError
 from slimdp.training.checkpoint import Checkpoint, save_checkpoint
@@ -83,6 +83,29 @@ def test_a_damaged_or_exchanged_file_is_refused(
     assert find_weights(copied) == copied
     assert main(["export", "default", "--out", str(tmp_path / "a.onnx")]) == 2
     assert "was exchanged" in capsys.readouterr().err
+
+
+def test_what_calibrate_would_write_beside_them_is_refused(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "linked").symlink_to(shipped.parent)
+    (tmp_path / "people-64.pt").symlink_to(shipped)
+    other = shipped.with_suffix(".ckpt")  # its bars would have the name of theirs
+    other.write_bytes(shipped.read_bytes())
+    there = sorted(shipped.parent.iterdir())
+    for given in ("default", shipped, tmp_path / "linked" / shipped.name, tmp_path / "people-64.pt", other):
+        # There are no such labels: it says so before it looks for them.
+        words = ["calibrate", given, "--annotations", tmp_path / "a.json", "--images", tmp_path]
+        assert main([str(word) for word in words]) == 2
+        said = capsys.readouterr().err
+        path = shipped if given == "default" else given
+        assert f"{path} comes with slimdp" in said
+        assert f"cp {path} my_weights{path.suffix}" in said
+    assert sorted(shipped.parent.iterdir()) == there
+    copied = tmp_path / "mine.pt"
+    copied.write_bytes(shipped.read_bytes())
+    require_own(copied)
+    require_own(shipped.with_name("mine.pt"))
 
 
 def test_a_missing_file_is_told(shipped: Path) -> None:
