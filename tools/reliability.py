@@ -19,7 +19,14 @@ import numpy as np
 from measuring import make_parser, tell
 
 from slimdp.data import read_annotations
-from slimdp.inference.calibration import ErrorSamples, coverage, error_samples, fit_table, unseen_coverage
+from slimdp.inference.calibration import (
+    ErrorSamples,
+    coverage,
+    error_samples,
+    fit_table,
+    second_half,
+    unseen_coverage,
+)
 from slimdp.inference.error_bars import LEVEL
 from slimdp.inference.weights import find_weights
 from slimdp.surface import load_surface
@@ -66,10 +73,10 @@ def samples_of(weights: str, annotations: Path, images: Path) -> ErrorSamples:
 
 def bars_and_errors(samples: ErrorSamples) -> np.ndarray:
     """(GROUPS, 3): median bar, the error that `LEVEL` stay under, the share under the bar in percent."""
-    half = np.random.default_rng(0).permutation(samples.person.max() + 1) % 2
+    second = second_half(samples)
     bar = np.zeros(len(samples.error_cm))
-    for each in (0, 1):
-        mine = half[samples.person] == each
+    for each in (False, True):
+        mine = second == each
         table = fit_table(samples.of(~mine))
         bar[mine] = np.interp(samples.expected_cm[mine], *table)
     rows = []

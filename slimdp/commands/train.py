@@ -184,7 +184,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
-    from slimdp.inference.calibration import calibrated, error_samples
+    from slimdp.inference.calibration import calibrated, error_samples, require_enough_labels, require_share
     from slimdp.inference.weights import require_own
     from slimdp.registry import import_modules
     from slimdp.surface import load_surface
@@ -192,9 +192,11 @@ def _calibrate(options: argparse.Namespace) -> None:
     from slimdp.training.distributed import choose_device
 
     require_own(options.checkpoint)
+    require_share(options.level)
     import_modules(options.imports)
     device = choose_device(options.device)
     people = read_annotations(options.annotations, options.images).people
+    require_enough_labels(people)
     model, config = load_model(options.checkpoint)
     surface = load_surface(options.surface or config.surface)
     samples = error_samples(model.to(device), people, config.crop, surface)

@@ -27,6 +27,8 @@ from slimdp.surface.layout import Surface
 
 #: Groups of points, and the least that one may hold.
 GROUPS, LEAST_OF_GROUP = 20, 20
+#: The least points that bars are fitted on.
+LEAST = GROUPS * LEAST_OF_GROUP
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,20 @@ def error_samples(
             "the network takes whole pictures, of which no error bars are made: slimdp calibrate takes "
             "networks of crops"
         )
-    labelled = [each for each in (person.with_uv_points() for person in people) if len(each.part)]
-    if not labelled:
-        raise ValueError(f"none of the {len(people)} people has annotated points: nothing to calibrate on")
-    between, found = middle_distances_cm(surface), []
+    labelled, between, found = _labelled(people), middle_distances_cm(surface), []
     for place, sample in enumerate(
         tracked(_each(model, labelled, crop, surface, between), "calibrate", "people", len(labelled))
     ):
         found.append((*sample, np.full(len(sample[0]), place)))
     return ErrorSamples(*map(np.concatenate, zip(*found)))
+
+
+def _labelled(people: Sequence[PersonAnnotation]) -> list[PersonAnnotation]:
+    """Those who have points, with these; raises ValueError where nobody has any."""
+    found = [each for each in (person.with_uv_points() for person in people) if len(each.part)]
+    if not found:
+        raise ValueError(f"none of the {len(people)} people has annotated points: nothing to calibrate on")
+    return found
 
 
 def _each(
@@ -110,14 +117,10 @@ def fit_table(samples: ErrorSamples, level: float = LEVEL) -> tuple[np.ndarray, 
 
     Raises ValueError for a level that is no share, or too few points.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level = {level}, but a share between 0 and 1 is wanted")
+    require_share(level)
     count = len(samples.error_cm)
-    if count < GROUPS * LEAST_OF_GROUP:
-        raise ValueError(
-            f"{count} points on people that the network sees, but {GROUPS * LEAST_OF_GROUP} are wanted (as "
-            "many again to measure on people whom the bars were not fitted on)"
-        )
+    if count < LEAST:
+        raise ValueError(f"{count} points on people that the network sees, but {LEAST} are wanted")
     groups = np.array_split(np.argsort(samples.expected_cm, kind="stable"), GROUPS)
     knots = np.array([np.median(samples.expected_cm[group]) for group in groups])
     bars = np.array([np.quantile(samples.error_cm[group], level) for group in groups])
@@ -128,15 +131,63 @@ def fit_table(samples: ErrorSamples, level: float = LEVEL) -> tuple[np.ndarray, 
     return knots, bars * np.quantile(ratio, level)
 
 
+def require_share(level: float) -> None:
+    """Raise ValueError for a level of the bars that is no share."""
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level}, but a share between 0 and 1 is wanted")
+
+
+def require_enough_labels(people: Sequence[PersonAnnotation]) -> None:
+    """Raise ValueError for people who have too few points, however many of them the network sees."""
+    _require_two_halves([len(person.part) for person in _labelled(people)], "are annotated")
+
+
+def second_half(samples: ErrorSamples, seed: int = 0) -> np.ndarray:
+    """Whether a point, (N,) bool, is of the second half of the people, whose halves have about as many."""
+    return _second_half(np.bincount(samples.person), seed)[samples.person]
+
+
+def _second_half(points: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Who of people with so many points each is of the second half, bool.
+
+    Those with most come first (in random order where they have as many), each to the half that has fewer: by
+    lot, a half could be left with a few points where a few people have most.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(points))
+    second, sums = np.zeros(len(points), bool), [0, 0]
+    for person in shuffled[np.argsort(-points[shuffled], kind="stable")]:
+        half = int(sums[1] < sums[0])
+        second[person] = half == 1
+        sums[half] += int(points[person])
+    return second
+
+
+def _require_two_halves(points: Sequence[int] | np.ndarray, what: str) -> None:
+    """Raise ValueError where the halves of people with so many points each are too few to fit bars on."""
+    points = np.asarray(points, np.int64)
+    second = _second_half(points)
+    halves = int(points[~second].sum()), int(points[second].sum())
+    if min(halves) < LEAST:
+        raise ValueError(
+            f"{points.sum()} points of {np.count_nonzero(points)} people {what}; parted by people, as evenly "
+            f"as can be, they are {halves[0]} and {halves[1]}, but {LEAST} are wanted in each half, since "
+            "bars that are fitted on one are measured on the other; annotate more points, or more people"
+        )
+
+
 def coverage(samples: ErrorSamples, table: tuple[np.ndarray, np.ndarray]) -> float:
     """The share of the errors that lie under their bars."""
     return float((samples.error_cm <= np.interp(samples.expected_cm, *table)).mean())
 
 
 def unseen_coverage(samples: ErrorSamples, level: float = LEVEL, seed: int = 0) -> float:
-    """The share under bars that were fitted on the other half of the people: of both halves together."""
-    half = np.random.default_rng(seed).permutation(samples.person.max() + 1) % 2
-    parts = [samples.of(half[samples.person] == each) for each in (0, 1)]
+    """The share under bars that were fitted on the other half of the people: of both halves together.
+
+    Raises ValueError for a level that is no share, or too few points in a half.
+    """
+    _require_two_halves(np.bincount(samples.person), "lie on pixels that the network takes for them")
+    second = second_half(samples, seed)
+    parts = [samples.of(second == each) for each in (False, True)]
     under = [
         coverage(mine, fit_table(other, level)) * len(mine.error_cm) for mine, other in (parts, parts[::-1])
     ]
@@ -147,11 +198,11 @@ def calibrated(
     checkpoint: Path, samples: ErrorSamples, surface: Surface, level: float = LEVEL, on: str = ""
 ) -> ErrorBars:
     """The error bars of a checkpoint by the samples of its network; `on` says of what they are."""
-    table = fit_table(samples, level)
+    unseen, table = unseen_coverage(samples, level), fit_table(samples, level)
     fitted: dict[str, Any] = {
         "on": on, "people": int(samples.person.max()) + 1, "points": len(samples.error_cm),
         "share_under": round(coverage(samples, table), 4),
-        "share_under_on_unseen_people": round(unseen_coverage(samples, level), 4),
+        "share_under_on_unseen_people": round(unseen, 4),
     }  # fmt: skip
     digest = file_sha256(checkpoint).hex()
     return ErrorBars(digest, level, middle_distances_cm(surface), *table, fitted)

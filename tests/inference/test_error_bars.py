@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from slimdp.inference.calibration import (
     expected_bars,
     fit_table,
     middle_distances_cm,
+    second_half,
     unseen_coverage,
 )
+from slimdp.inference.calibration import calibrated as calibrated_bars
 from slimdp.inference.error_bars import ErrorBars, bars_file, expected_cm, load_error_bars
 from slimdp.models import HourglassSettings, StackedHourglass
 from slimdp.structures import DensePoseInstance, DensePoseMaps
@@ -121,6 +124,71 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         fit_table(samples)
     with pytest.raises(ValueError, match=r"level = 90, but a share"):
         fit_table(samples, 90)
+
+
+def samples_with(points: list[int]) -> ErrorSamples:
+    """People with so many points each."""
+    samples = samples_of(np.random.default_rng(0), 1, sum(points))
+    return dataclasses.replace(samples, person=np.repeat(np.arange(len(points)), points))
+
+
+def test_the_halves_of_the_people_have_about_as_many_points() -> None:
+    even = samples_with([800, *[100] * 8])  # by lot, a half has 300 to 400 points in one split of two
+    for seed in range(10):
+        second = second_half(even, seed)
+        assert second.sum() == 800
+        assert all(len(set(second[even.person == person])) == 1 for person in range(9))
+        assert 0 < unseen_coverage(even, seed=seed) < 1
+    same = samples_with([10] * 100)
+    assert not np.array_equal(second_half(same, 0), second_half(same, 1))
+    np.testing.assert_array_equal(second_half(same, 1), second_half(same, 1))
+    assert not len(second_half(samples_with([])))
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (
+            [349, 0, 349, 349],
+            "1047 points of 3 people lie on .* they are 698 and 349, but 400 are wanted in each",
+        ),
+        ([2000], "2000 points of 1 people .* they are 2000 and 0"),
+        ([], "0 points of 0 people .* they are 0 and 0"),
+    ],
+)
+def test_too_few_points_are_told_as_they_are(points: list[int], said: str, flat_surface: BodySurface) -> None:
+    for refused in (
+        lambda: unseen_coverage(samples_with(points)),
+        lambda: calibrated_bars(Path("a.pt"), samples_with(points), flat_surface),
+    ):
+        with pytest.raises(ValueError, match=said):
+            refused()
+
+
+@pytest.mark.parametrize(
+    ("points", "more", "said"),
+    [
+        (200, ["--level", "1.5"], "level = 1.5, but a share"),
+        (200, ["--level", "nan"], "level = nan, but a share"),
+        (199, [], "796 points of 4 people are annotated; .* they are 398 and 398, but 400"),
+        (0, [], "none of the 4 people has annotated points"),
+    ],
+)
+def test_what_calibrate_cannot_do_is_told_before_the_network_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], points: int, more: list[str], said: str
+) -> None:
+    people = [ellipse_person(tmp_path, number, points=points) for number in (1, 2, 3, 4)]
+    write_annotations(tmp_path / "labels.json", [person.image for person in people], people)
+    words = [
+        "calibrate",
+        tmp_path / "none.pt",
+        "--annotations",
+        tmp_path / "labels.json",
+        "--images",
+        tmp_path,
+    ]
+    assert main([str(word) for word in [*words, *more]]) == 2
+    assert re.search(said, capsys.readouterr().err)
 
 
 @pytest.fixture(scope="module")
