@@ -12,7 +12,7 @@ import numpy as np
 from flow_cache import FlowChainReader, FlowStore, propagate_points
 from slimdp.config import MotionSettings
 from slimdp.config.base import Many, Wanted
-from slimdp.data import PoseDataset
+from slimdp.data import AnnotationError, PoseDataset
 from slimdp.data.augment import Augmentation
 from slimdp.geometry import apply_affine, invert_affine
 from slimdp.motion.frame_places import FramePlaces, require_image
@@ -57,9 +57,14 @@ class TemporalMotion(MotionSettings, TransferSettings):
         return judged or self.regions.by != "none" or self.regions.outlines
 
     def source(self, people: PoseDataset) -> TemporalPairs:
-        """As of `MotionSettings`; raises as `TemporalPairs`."""
-        images = (people.person(index).image for index in range(len(people)))
+        """As of `MotionSettings`; raises as `TemporalPairs`, and AnnotationError for stills alone."""
+        images = [people.person(index).image for index in range(len(people))]
         store = FlowStore(self.store, _KEPT_BYTES)
+        if all(image.video is None for image in images):
+            raise AnnotationError(
+                "no picture is known to be of a video (vid_id), so that flow leads nowhere: name labels of "
+                "clips, not of stills, or set motion.kind to tps or none"
+            )
         return TemporalPairs(store, self.frame_offsets, self, images, people.frames)
 
 

@@ -152,6 +152,15 @@ def test_what_the_store_lacks_is_told_before_training(
         with_pairs(people, FlowMotion(flow=store, frame_offsets=(1,)))
 
 
+def test_flow_of_stills_alone_is_refused(clip: list[ImageRecord], annotate: Annotate, tmp_path: Path) -> None:
+    """Stills that were named in the place of clips would train without any motion, and nobody would see."""
+    store = write_flow(tmp_path / "flow.h5", 1.0)
+    still = replace(annotate(clip[0]), image=replace(clip[0], video=None, frame=None))
+    people = people_of(AnnotationSet((still.image,), (still,), Path("people.json")))
+    with pytest.raises(AnnotationError, match=r"no picture is known to be of a video \(vid_id\), .* stills"):
+        with_pairs(people, FlowMotion(flow=store, frame_offsets=(1,)))
+
+
 def test_flow_of_other_pictures_is_refused(
     one_label: AnnotationSet, clip: list[ImageRecord], tmp_path: Path
 ) -> None:
