@@ -55,7 +55,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_device(command)
     add_overrides(command, "stages.0.steps=10, for every row")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
-        names, about = ("ANNOTATIONS", "IMAGES"), f"your own people {which}, for those of the study"
+        names = ("ANNOTATIONS", "IMAGES")
+        about = f"your own people {which}, for those of the study; NAME=ANNOTATIONS for the set of this name"
         add_input(command, option, type=str, nargs=2, action="append", default=[], metavar=names, help=about)
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     add_output(
@@ -70,16 +71,21 @@ def _sweep(options: argparse.Namespace) -> int:
     from slimdp.studies.results import SCORES
     from slimdp.studies.study import study_key
 
-    data_override = DataOverride(train=options.data, evaluate=options.evaluate)
+    data_override = DataOverride.of_words(options.data, options.evaluate)
     names = [study_key(file) for file in dict.fromkeys(options.study)]
     _check_options(options, names)
-    studies = [read_study(file, options.set, data_override) for file in dict.fromkeys(options.study)]
+    files = dict.fromkeys(options.study)
+    studies = [read_study(file, options.set, data_override, options.rows) for file in files]
     placed = [
         _place(options, study, name, len(names) > 1) for study, name in zip(studies, names, strict=True)
     ]
+    for study, _ in placed if not options.status else ():
+        _tell_replaced(study, len(placed) > 1)
     if options.status:
         for study, out in placed:
-            _say(f"{study.title}\n{sweep_status(study, out, options.rows, options.seeds)}")
+            _say(study.title)
+            _tell_replaced(study)
+            _say(sweep_status(study, out, options.rows, options.seeds))
         return 0
     for study, out in placed if len(placed) > 1 else ():
         check_study(study, out, options.rows, options.seeds)  # all of them, before the first one begins
@@ -131,6 +137,12 @@ def _carry_out(options: argparse.Namespace, study: Study, out: Path) -> SweepSum
         _say("how far they are: the same command with --status")
         return None
     return submitted.wait(_say)
+
+
+def _tell_replaced(study: Study, of_several: bool = False) -> None:
+    """Which files took the place of which, so that nobody trains for hours on the wrong ones."""
+    for line in study.replaced:
+        _say(f"{study.file}: {line}" if of_several else line)
 
 
 def _tell(summary: SweepSummary, results: Path) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from slimdp.config.base import Many, Settings
 from slimdp.inference.multi_scale import ONE_SCALE
 from slimdp.registry import require_imported
 from slimdp.settings_file import apply_override, read_mapping, read_settings
+from slimdp.studies.data_override import DataOverride, replace_files, sets_of
 from slimdp.studies.settings import (
     COLUMNS,
     RCP_AREAS,
@@ -41,72 +42,6 @@ from slimdp.studies.settings import (
 
 #: No row can be called like this: beside the folders of the rows lies a file for each study.
 _SNAPSHOT = "_study_"
-#: An annotation file, and the folder that its file names start at.
-Files = Annotated[tuple[str, str], Field(strict=False)]
-
-
-class DataOverride(Settings):
-    """Somebody's own files, in the places of those that a study names."""
-
-    train: Many[Files] = ()  # for each set that the rows train on, in the order in which they name them
-    evaluate: Many[Files] = ()  # for each set that is scored; those left over are not scored
-
-    def names(self) -> str:
-        """Of the annotation files, each once, for people: "train.json and val.json"."""
-        files = dict.fromkeys(Path(annotations).name for annotations, _ in (*self.train, *self.evaluate))
-        return " and ".join(files)
-
-    def words(self) -> list[str]:
-        """As the command line has it."""
-        named = [("--data", self.train), ("--evaluate", self.evaluate)]
-        return [word for option, sets in named for files in sets for word in (option, *files)]
-
-    def change_rows(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Let the plain settings of all rows name other labels, in place; ConfigError where the rows train on
-        another number of sets.
-
-        Where training is watched by scores, these are of the people who are scored at its end.
-        """
-        for values in rows:
-            if self.evaluate and isinstance(values.get("validation"), dict):
-                values["validation"]["data"] = [dict(zip(("annotations", "images"), self.evaluate[0]))]
-        sources = [source for values in rows for source in _sources(values)]
-        theirs = list(dict.fromkeys(_files(source) for source in sources))
-        if self.train and len(theirs) != len(self.train):
-            listed = "".join(f"\n  {annotations} in {images}" for annotations, images in theirs)
-            raise ConfigError(
-                f"--data was given {len(self.train)} times, but the sets that the rows train on are "
-                f"{len(theirs)}; give it for each, in the order of these:{listed}"
-            )
-        places = dict(zip(theirs, self.train))
-        for source in sources if self.train else ():
-            source["annotations"], source["images"] = places[_files(source)]
-
-    def change_evaluate(self, theirs: Mapping[str, EvaluationSettings]) -> dict[str, EvaluationSettings]:
-        """The sets to score on, by name, without those that are left over; ConfigError if they are fewer."""
-        if not self.evaluate:
-            return dict(theirs)
-        if len(self.evaluate) > len(theirs):
-            there = f"the sets that the study scores on are {len(theirs)}"
-            raise ConfigError(f"--evaluate was given {len(self.evaluate)} times, but {there}")
-        return {
-            name: settings.replace(annotations=annotations, images=images)
-            for (name, settings), (annotations, images) in zip(theirs.items(), self.evaluate)
-        }
-
-
-def _sources(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The data of a row's stages; what is no such thing is left for the settings to refuse."""
-    stages = values.get("stages")
-    for stage in stages if isinstance(stages, list) else ():
-        data = stage.get("data") if isinstance(stage, dict) else None
-        for source in data if isinstance(data, list) else ():
-            if isinstance(source, dict) and {"annotations", "images"} <= source.keys():
-                yield source
-
-
-def _files(source: Mapping[str, Any]) -> Files:
-    return str(source["annotations"]), str(source["images"])
 
 
 class StudyRow(Settings):
@@ -135,12 +70,13 @@ class Study(Settings):
     evaluate: Mapping[str, EvaluationSettings]  # by name, "" of a single one; the first is what it is about
     columns: Mapping[str, ColumnSettings] = COLUMNS
     imports: Many[str] = ()  # modules that register metrics of their own
-    overrides: Many[str] = ()  # that the rows were read with
+    overrides: Many[str] = ()  # that the rows were read with: `key=value`
     paper_full: Scores = Field(default_factory=dict)
     figures: Many[FigureSettings] = ()
     rcp: RcpSettings | None = None
     groups: Many[RowGroup] = ()  # all rows, in their order; or none
     data_override: DataOverride = DataOverride()  # that took the place of the file's
+    replaced: Many[str] = ()  # what took the place of what, and shares to think over: lines for people
     shared: str = SHARED  # where stages are trained, as seen from the folder of the sweep
 
     @property
@@ -221,7 +157,12 @@ class Study(Settings):
         return " ".join(map(quoted, words))
 
 
-def read_study(file: Path, overrides: Sequence[str] = (), data_override: DataOverride | None = None) -> Study:
+def read_study(
+    file: Path,
+    overrides: Sequence[str] = (),
+    data_override: DataOverride | None = None,
+    rows: Sequence[str] | None = None,
+) -> Study:
     """Read a study and the settings of its rows.
 
     Args:
@@ -230,6 +171,8 @@ def read_study(file: Path, overrides: Sequence[str] = (), data_override: DataOve
         overrides: `key=value` for the settings of every row.
         data_override: files to take the place of those that it names; None: none. Sets that it leaves over
             are not scored, and figures of them are left out.
+        rows: those that are to be trained, whose sets `data_override` must replace; None: all. The study has
+            the others too.
 
     Raises:
         ConfigError: naming the file, the key and what it could have been.
@@ -240,35 +183,74 @@ def read_study(file: Path, overrides: Sequence[str] = (), data_override: DataOve
         settings = StudySettings.parse(values)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    sets = data_override.change_evaluate(settings.evaluate)
-    first = next(iter(sets))
-    if settings.paper:
-        sets[first] = sets[first].replace(paper=settings.paper)
+    scored = data_override.evaluation_places(settings.evaluate)
+    sets = _scored_sets(settings, scored)
+    first = next(iter(settings.evaluate))  # that `paper_full` and figures without `scored_on` speak of
+    read = _read_rows(file, settings)
+    trained = {name: values for name, values, _, _ in read}
+    for name in rows or ():
+        require_known("rows", name, list(trained))
+    chosen = _with_serving(settings, trained if rows is None else rows)
+    places = data_override.training_places(trained, chosen)
+    every = sets_of(trained.values())
+    watched = next(iter(scored.values()), None)
+    for row in trained.values():
+        replace_files(row, places, watched)
+    study_rows = _study_rows(settings, overrides, data_override, read)
+    told = [("train", theirs[0], own[0]) for theirs, own in places.items()]
+    told += [("score", settings.evaluate[name].annotations, own[0]) for name, own in scored.items()]
+    replaced = [f"to {what} on: {theirs} -> {own}" for what, theirs, own in told]
     return Study(
         title=", on ".join(filter(None, (settings.title, data_override.names() or settings.people))),
         file=file,
-        rows=_read_rows(file, settings, overrides, data_override),
+        rows=study_rows,
         seeds=settings.seeds,
         evaluate=sets,
         columns=settings.columns,
         imports=settings.imports,
         overrides=tuple(overrides),
-        paper_full=settings.paper_full,
-        figures=tuple(figure for figure in settings.figures if figure.scored_on in ("", *sets)),
+        paper_full=settings.paper_full if first in sets else {},
+        figures=tuple(figure for figure in settings.figures if (figure.scored_on or first) in sets),
         rcp=settings.rcp,
         groups=settings.groups,
-        data_override=data_override,
+        data_override=data_override.named(places, scored, every, len(settings.evaluate) > 1),
+        replaced=tuple(replaced),
     )
 
 
-def _read_rows(
-    file: Path, settings: StudySettings, overrides: Sequence[str], data_override: DataOverride
-) -> tuple[StudyRow, ...]:
-    """The rows that have files of their own, then those of the grid; where there are groups, in theirs."""
-    if any(override.partition("=")[0].strip() == "seed" for override in overrides):
-        raise ConfigError(
-            "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
-        )
+def _scored_sets(
+    settings: StudySettings, places: Mapping[str, tuple[str, str]]
+) -> dict[str, EvaluationSettings]:
+    """The sets to score on, by name, with the files that take their places; without any, all as they are."""
+    first = next(iter(settings.evaluate))
+    sets = dict(settings.evaluate)
+    if settings.paper:
+        sets[first] = sets[first].replace(paper=settings.paper)
+    if not places:
+        return sets
+    return {
+        name: sets[name].replace(annotations=annotations, images=images)
+        for name, (annotations, images) in places.items()
+    }
+
+
+def _with_serving(settings: StudySettings, names: Collection[str]) -> list[str]:
+    """Some rows, and those whose networks find people for them or teach them, in the study's order."""
+    found, todo = set(names), list(names)
+    while todo:
+        row = settings.rows.get(todo.pop())
+        serving = {row.boxes_of, row.taught_by} - {"", *found} if row else set()
+        found |= serving
+        todo += serving
+    return [name for name in settings.names if name in found]
+
+
+#: A row's name, plain settings, where they come from, and its title.
+_ReadRow = tuple[str, dict[str, Any], str, str]
+
+
+def _read_rows(file: Path, settings: StudySettings) -> list[_ReadRow]:
+    """The rows that have files of their own, then those of the grid."""
     placed = [(name, file.parent / row.settings, row.title) for name, row in settings.rows.items()]
     read = [(name, read_settings(place), str(place), title) for name, place, title in placed]
     if settings.grid:
@@ -277,11 +259,23 @@ def _read_rows(
             read += grid_rows(read_settings(base), settings.grid, str(base))
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
-    data_override.change_rows([values for _, values, _, _ in read])
-    for _, values, _, _ in read:
-        for override in overrides:
+    return read
+
+
+def _study_rows(
+    settings: StudySettings,
+    overrides: Sequence[str],
+    data_override: DataOverride,
+    read: Sequence[_ReadRow],
+) -> tuple[StudyRow, ...]:
+    """Rows with what overrides change; where there are groups, in their order."""
+    for override in overrides:
+        if override.partition("=")[0].strip() == "seed":
+            raise ConfigError(
+                "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
+            )
+        for _, values, _, _ in read:
             apply_override(values, override)
-    words = [*data_override.words(), *overrides]
     order = [row for group in settings.groups for row in group.rows]
     read = sorted(read, key=lambda row: order.index(row[0])) if order else read
     of_grid = RowSettings(settings="")
@@ -289,7 +283,7 @@ def _read_rows(
         StudyRow(
             name=name,
             values=values,
-            where=" with ".join([where, *words]),
+            where=" with ".join([where, *data_override.words(), *overrides]),
             title=title,
             boxes_of=row.boxes_of,
             taught_by=row.taught_by,

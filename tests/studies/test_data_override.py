@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from slimdp.config import ConfigError
+from slimdp.__main__ import main
+from slimdp.config import ConfigError, DataSource
 from slimdp.settings_file import dump_yaml, parse_yaml
 from slimdp.studies import DataOverride, Study, read_study
 
@@ -84,3 +85,132 @@ def test_validation_looks_at_the_own_people(make_study: Callable[..., Study], tm
     assert config.validation is not None
     assert config.validation.every == 2
     assert [(source.annotations, source.images) for source in config.validation.data] == [*MINE]
+
+
+ROWS = {"plain": "base: base.yaml\n", "added": ADDED}
+
+
+def test_own_files_may_say_whose_place_they_take(
+    make_study: Callable[..., Study], labels: DataSource, tmp_path: Path
+) -> None:
+    file = make_study(tmp_path, ROWS, (0,)).file
+    first = Path(labels.annotations)
+    given = [("second=clips.json", "videos"), (f"{first.stem}=mine.json", "pictures")]
+    own = DataOverride.of_words(given, [])
+    study = read_study(file, data_override=own)
+    _, added = (config for _, _, config in study.configs())
+    assert [stage.data[0].annotations for stage in added.stages] == ["mine.json", "clips.json"]
+    assert added.stages[1].data[0].images == "videos"
+    assert study.replaced == (
+        f"to train on: {labels.annotations} -> mine.json",
+        "to train on: second.json -> clips.json",
+    )
+    for name in (first.name, labels.annotations):  # the file's own name will do, with its folders too
+        named = DataOverride.of_words([given[0], (f"{name}=mine.json", "pictures")], [])
+        assert read_study(file, data_override=named).replaced == study.replaced
+    for words, message in (
+        ([given[0], ("third=mine.json", "pictures")], "--data third=mine.json: the study has no set of this"),
+        ([given[0], given[0]], "files for this set were given before: clips.json"),
+        ([given[0]], f"--data was not given for {first.stem}, which the rows train on too"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            read_study(file, data_override=DataOverride.of_words(words, []))
+    with pytest.raises(ConfigError, match="2 times, but 1 times with a name"):
+        DataOverride.of_words([given[0], *MINE], [])
+
+
+def test_a_file_with_an_equals_sign_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "rate=1.json").touch()
+    own = DataOverride.of_words([(str(tmp_path / "rate=1.json"), "pictures")], [])
+    assert own.train == ((str(tmp_path / "rate=1.json"), "pictures"),)
+    assert own.train_names == ()
+
+
+def test_two_sets_of_one_name_are_told_apart_by_their_folders(
+    make_study: Callable[..., Study], labels: DataSource, tmp_path: Path
+) -> None:
+    here = f"there/{Path(labels.annotations).name}"
+    file = make_study(tmp_path, {"both": ADDED.replace("second.json", here)}, (0,)).file
+    given = [(f"{Path(labels.annotations).stem}=mine.json", "pictures")]
+    with pytest.raises(
+        ConfigError, match=f"several sets of this name; there are: {labels.annotations}, {here}"
+    ):
+        read_study(file, data_override=DataOverride.of_words(given, []))
+    given = [(f"{here}=clips.json", "videos"), (f"{labels.annotations}=mine.json", "pictures")]
+    (row,) = read_study(file, data_override=DataOverride.of_words(given, [])).rows
+    assert [stage["data"][0]["annotations"] for stage in row.values["stages"]] == ["mine.json", "clips.json"]
+
+
+def test_only_the_chosen_rows_need_files_and_the_command_for_more_says_which_they_are(
+    make_study: Callable[..., Study], labels: DataSource, tmp_path: Path
+) -> None:
+    file = make_study(tmp_path, {"added": ADDED, "plain": ROWS["plain"]}, (0,)).file
+    own = DataOverride.of_words(MINE, [])
+    study = read_study(file, data_override=own, rows=["plain"])
+    added, plain = (config for _, _, config in study.configs())
+    assert {source.annotations for stage in plain.stages for source in stage.data} == {"mine.json"}
+    assert added.stages[1].data[0].annotations == "second.json"  # nobody asked for it
+    name = Path(labels.annotations).stem
+    assert f"--data {name}=mine.json pictures --rows plain" in study.sweep_command(None, ["plain"], (0,))
+    with pytest.raises(ConfigError, match=r"given 1 times, but the sets that the chosen rows train on are 2"):
+        read_study(file, data_override=own, rows=["added"])
+    # Files for all sets mean the same whatever rows are chosen.
+    for rows in (None, ["plain"], ["added"]):
+        both = DataOverride.of_words([*MINE, ("clips.json", "videos")], [])
+        found = read_study(file, data_override=both, rows=rows)
+        assert found.replaced[1:] == ("to train on: second.json -> clips.json",)
+
+
+def test_a_row_that_serves_a_chosen_one_needs_its_files_too(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    file = make_study(tmp_path, ROWS, (0,)).file
+    values = parse_yaml(file.read_text())
+    values["rows"]["plain"] = {"settings": "plain.yaml", "boxes_of": "added"}
+    file.write_text(dump_yaml(values))
+    with pytest.raises(ConfigError, match="rows train on are 2"):
+        read_study(file, data_override=DataOverride(train=MINE), rows=["plain"])
+
+
+def test_a_set_to_score_on_is_named_and_the_first_ones_numbers_stay_its_own(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    file = make_study(tmp_path).file
+    values = parse_yaml(file.read_text())
+    sets = {name: {"annotations": f"a/{name}_val.json", "images": "."} for name in ("track", "coco")}
+    figure = {"title": "of the first", "x": "stacks", "curves": {"all": ["plain"]}}
+    papers = {"paper": {"plain": {"5cm": 1.5}}, "paper_full": {"plain": {"5cm": 1.0}}}
+    file.write_text(dump_yaml({**values, **papers, "evaluate": sets, "figures": [figure]}))
+    for name in ("coco", "coco_val", "coco_val.json", "a/coco_val.json"):
+        study = read_study(file, data_override=DataOverride.of_words([], [(f"{name}=mine.json", "here")]))
+        assert [(each, of.annotations) for each, of in study.evaluate.items()] == [("coco", "mine.json")]
+        assert study.replaced == ("to score on: a/coco_val.json -> mine.json",)
+        # What the study says of its first set is none of this one's.
+        assert (study.paper(), study.paper(full=True), study.figures) == ({}, {}, ())
+    both = [("coco=c.json", "here"), ("track=t.json", "here")]
+    study = read_study(file, data_override=DataOverride.of_words([], both))
+    assert [(each, of.annotations) for each, of in study.evaluate.items()] == [
+        ("track", "t.json"),
+        ("coco", "c.json"),
+    ]
+    with pytest.raises(
+        ConfigError, match="has no set of this name; there are: track, coco; did you mean coco"
+    ):
+        read_study(file, data_override=DataOverride.of_words([], [("cocoa=mine.json", "here")]))
+
+
+def test_what_took_whose_place_is_printed_before_anything_else(
+    make_study: Callable[..., Study],
+    labels: DataSource,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = make_study(tmp_path, ROWS, (0,)).file
+    command = ["sweep", str(file), "--out", str(tmp_path / "out"), "--rows", "plain", "--data", *MINE[0]]
+    told = f"to train on: {labels.annotations} -> mine.json"
+    assert main([*command, "--status"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == told
+    assert main(command) == 2  # mine.json is not there
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [told]
+    assert "nothing was begun" in said.err
