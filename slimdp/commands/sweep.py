@@ -53,7 +53,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
     add_device(command)
-    add_overrides(command, "stages.0.steps=10, for every row")
+    add_overrides(command, "stages.0.steps=10 of every row, or ROW:stages.0.steps=10 of one")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):
         names = ("ANNOTATIONS", "IMAGES")
         about = f"your own people {which}, for those of the study; NAME=ANNOTATIONS for the set of this name"

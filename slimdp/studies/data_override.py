@@ -229,3 +229,41 @@ def replace_files(values: dict[str, Any], places: Mapping[Files, Files], scored:
     for _, source in sources_of(values):
         theirs = files_of(source)
         source["annotations"], source["images"] = places.get(theirs, theirs)
+
+
+#: What is kept of a budget by a share, which people may have chosen with a set in mind.
+_SHARES = ("images", "points")
+#: The key of a share -> the share, and the annotation file that it is of.
+Shares = Mapping[str, tuple[float, str]]
+
+
+def shares_of(values: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+    """The shares of labels that a row's plain settings keep, of those that keep some and leave some out."""
+    found = {}
+    for key, source in sources_of(values):
+        budget = source.get("budget")
+        kept = budget if isinstance(budget, dict) else {}
+        for name in _SHARES:
+            share = kept.get(name)
+            if isinstance(share, (int, float)) and 0 < share < 1:
+                found[f"{key}.budget.{name}"] = (float(share), str(source["annotations"]))
+    return found
+
+
+def tell_shares(before: Mapping[str, Shares], now: Mapping[str, Shares]) -> list[str]:
+    """Which shares of rows, by name, are of another file now, though nobody chose them for it: a line for
+    each file that took the place of another one, for people."""
+    kept: dict[tuple[str, str], list[tuple[str, str, float]]] = {}
+    for row, shares in before.items():
+        for key, (share, theirs) in shares.items():
+            mine = now[row].get(key)
+            if mine is not None and mine[0] == share and mine[1] != theirs:
+                kept.setdefault((theirs, mine[1]), []).append((row, key, share))
+    lines = []
+    for (theirs, own), found in kept.items():
+        named = ", ".join(f"{row} ({key.rpartition('.')[2]}: {share:g})" for row, key, share in found)
+        example = f"--set {found[0][0]}:{found[0][1]}=SHARE"
+        lines.append(
+            f"shares chosen for {theirs} are now taken of {own}: {named}; to choose another: {example}"
+        )
+    return lines

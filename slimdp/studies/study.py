@@ -16,13 +16,13 @@ from pydantic import Field
 
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import read_json
-from flow_cache.runtime.words import quoted
+from flow_cache.runtime.words import listed, quoted
 from slimdp.config import ConfigError, TrainConfig, config_from_dict
 from slimdp.config.base import Many, Settings
 from slimdp.inference.multi_scale import ONE_SCALE
 from slimdp.registry import require_imported
 from slimdp.settings_file import apply_override, read_mapping, read_settings
-from slimdp.studies.data_override import DataOverride, replace_files, sets_of
+from slimdp.studies.data_override import DataOverride, replace_files, sets_of, shares_of, tell_shares
 from slimdp.studies.settings import (
     COLUMNS,
     RCP_AREAS,
@@ -70,7 +70,7 @@ class Study(Settings):
     evaluate: Mapping[str, EvaluationSettings]  # by name, "" of a single one; the first is what it is about
     columns: Mapping[str, ColumnSettings] = COLUMNS
     imports: Many[str] = ()  # modules that register metrics of their own
-    overrides: Many[str] = ()  # that the rows were read with: `key=value`
+    overrides: Many[str] = ()  # that the rows were read with: `key=value`, or `row:key=value`
     paper_full: Scores = Field(default_factory=dict)
     figures: Many[FigureSettings] = ()
     rcp: RcpSettings | None = None
@@ -168,7 +168,7 @@ def read_study(
     Args:
         file: YAML, the keys of `StudySettings`; `evaluate` may also be one set without a name. The rows'
             settings files are relative to it.
-        overrides: `key=value` for the settings of every row.
+        overrides: `key=value` for the settings of every row, or `row:key=value` for those of one.
         data_override: files to take the place of those that it names; None: none. Sets that it leaves over
             are not scored, and figures of them are left out.
         rows: those that are to be trained, whose sets `data_override` must replace; None: all. The study has
@@ -193,6 +193,7 @@ def read_study(
     chosen = _with_serving(settings, trained if rows is None else rows)
     places = data_override.training_places(trained, chosen)
     every = sets_of(trained.values())
+    shares = {name: shares_of(trained[name]) for name in chosen}
     watched = next(iter(scored.values()), None)
     for row in trained.values():
         replace_files(row, places, watched)
@@ -200,6 +201,7 @@ def read_study(
     told = [("train", theirs[0], own[0]) for theirs, own in places.items()]
     told += [("score", settings.evaluate[name].annotations, own[0]) for name, own in scored.items()]
     replaced = [f"to {what} on: {theirs} -> {own}" for what, theirs, own in told]
+    replaced += tell_shares(shares, {name: shares_of(trained[name]) for name in chosen})
     return Study(
         title=", on ".join(filter(None, (settings.title, data_override.names() or settings.people))),
         file=file,
@@ -269,13 +271,15 @@ def _study_rows(
     read: Sequence[_ReadRow],
 ) -> tuple[StudyRow, ...]:
     """Rows with what overrides change; where there are groups, in their order."""
-    for override in overrides:
+    changes = [_of_row(override, settings.names) for override in overrides]
+    for row, override in changes:
         if override.partition("=")[0].strip() == "seed":
             raise ConfigError(
                 "--set seed=...: every run has one of the study's seeds; choose among them: --seeds"
             )
-        for _, values, _, _ in read:
-            apply_override(values, override)
+        for name, values, _, _ in read:
+            if row in ("", name):
+                apply_override(values, override)
     order = [row for group in settings.groups for row in group.rows]
     read = sorted(read, key=lambda row: order.index(row[0])) if order else read
     of_grid = RowSettings(settings="")
@@ -283,7 +287,9 @@ def _study_rows(
         StudyRow(
             name=name,
             values=values,
-            where=" with ".join([where, *data_override.words(), *overrides]),
+            where=" with ".join(
+                [where, *data_override.words(), *(change for of, change in changes if of in ("", name))]
+            ),
             title=title,
             boxes_of=row.boxes_of,
             taught_by=row.taught_by,
@@ -292,6 +298,16 @@ def _study_rows(
         for name, values, where, title in read
         for row in [settings.rows.get(name, of_grid)]
     )
+
+
+def _of_row(override: str, names: Sequence[str]) -> tuple[str, str]:
+    """The row that an override is of, "" of all, and what it changes; ConfigError for a row that is none."""
+    row, colon, _ = override.partition("=")[0].partition(":")
+    if not colon:
+        return "", override
+    if row not in names:
+        raise ConfigError(f"--set {override}: unknown row {row}; there are: {listed(names, row)}")
+    return row, override[len(row) + len(colon) :]
 
 
 def study_key(file: Path) -> str:

@@ -214,3 +214,35 @@ def test_what_took_whose_place_is_printed_before_anything_else(
     said = capsys.readouterr()
     assert said.out.splitlines() == [told]
     assert "nothing was begun" in said.err
+
+
+def test_a_share_that_was_chosen_for_the_studys_own_people_is_told_and_chosen_anew_for_a_row() -> None:
+    """0.71 of our stills are as many people as our clips have; of DensePose-COCO it is 0.21."""
+    file = Path(__file__).parents[2] / "experiments" / "table5" / "study.yaml"
+    own = DataOverride.of_words([("clips_train=track.json", "t"), ("stills_train=coco.json", "c")], [])
+    key = "stages.0.data.0.budget.images"
+    assert read_study(file, data_override=own).replaced[2:] == (
+        "shares chosen for runs/small/stills_train.json are now taken of coco.json: coco_subset (images: "
+        f"0.71); to choose another: --set coco_subset:{key}=SHARE",
+    )
+    study = read_study(file, [f"coco_subset:{key}=0.21"], own)
+    assert len(study.replaced) == 2
+    budgets = {row.name: row.values["stages"][0]["data"][0].get("budget") for row in study.rows}
+    assert budgets.pop("coco_subset")["images"] == 0.21
+    assert set(budgets.values()) == {None}
+    assert f"--set coco_subset:{key}=0.21" in study.sweep_command(None, study.names, study.seeds)
+    others = read_study(file, data_override=own, rows=["coco", "track"])
+    assert len(others.replaced) == 2  # the row is not asked for
+
+
+def test_a_setting_of_one_row_names_a_row(make_study: Callable[..., Study], tmp_path: Path) -> None:
+    file = make_study(tmp_path).file
+    study = read_study(file, ["stages.0.steps=7", "fast:stages.0.steps=9"])
+    steps = {row.name: row.values["stages"][0]["steps"] for row in study.rows}
+    assert steps == {"plain": 7, "fast": 9, "other": 7}
+    assert [row.where.endswith("fast:stages.0.steps=9") for row in study.rows] == [False] * 3
+    assert [row.where.endswith("with stages.0.steps=9") for row in study.rows] == [False, True, False]
+    with pytest.raises(ConfigError, match=r"--set fats:stages.0.steps=9: unknown row fats; .*mean fast"):
+        read_study(file, ["fats:stages.0.steps=9"])
+    with pytest.raises(ConfigError, match="every run has one of the study's seeds"):
+        read_study(file, ["fast:seed=3"])
