@@ -81,7 +81,12 @@ def _even(video: VideoKnowledge, count: int, rng: np.random.Generator) -> list[S
     if not video.labelled:
         places = [int((place + 0.5) * video.frames / count) for place in range(count)]
         return [Suggestion(frame, np.nan) for frame in places]
-    found: list[Suggestion] = []
+    return _in_widest_gaps(video, [], count)
+
+
+def _in_widest_gaps(video: VideoKnowledge, found: list[Suggestion], count: int) -> list[Suggestion]:
+    """What was found, and as many frames more as make `count`, each as far from all others as can be."""
+    found = list(found)
     while len(found) < count:
         known = sorted({*video.labelled, *(each.frame for each in found)})
         apart = np.abs(np.arange(video.frames)[:, None] - np.array(known)).min(axis=1)
@@ -92,21 +97,38 @@ def _even(video: VideoKnowledge, count: int, rng: np.random.Generator) -> list[S
 
 def _by_features(video: VideoKnowledge, count: int, rng: np.random.Generator) -> list[Suggestion]:
     """The frames nearest to the centres of as many clusters as there shall be labelled frames; clusters with
-    a labelled frame are done, and of the others the largest come first."""
+    a labelled frame are done, and of the others the largest come first.
+
+    There are no more clusters than kinds of frames that look different to the network: a still shot is one.
+    What is left to choose then is spread evenly over time.
+    """
     if video.features is None:
         raise ConfigError("features of a network are wanted: name --weights")
+    kinds = _kinds(video.features)
+    if kinds == 1:
+        return _even(video, count, rng)
     scaled = video.features / np.maximum(video.features.std(axis=0), 1e-6)
-    clusters = min(count + len(video.labelled), video.frames)
+    clusters = min(count + len(video.labelled), kinds)
     centres, cluster = kmeans2(scaled.astype(np.float64), clusters, minit="++", rng=rng)
-    done = set(cluster[list(video.labelled)].tolist())
     size = np.bincount(cluster, minlength=clusters)
-    order = sorted(range(clusters), key=lambda each: (each in done, -size[each]))
+    new = np.flatnonzero(size)
+    new = np.setdiff1d(new, cluster[list(video.labelled)])
     found: list[Suggestion] = []
-    free = video.free.tolist()
-    for each in order[:count]:
-        distance = cdist(centres[each : each + 1], scaled[free])[0]
-        found.append(Suggestion(free.pop(int(distance.argmin())), float(size[each])))
-    return found
+    for each in new[np.argsort(-size[new], kind="stable")][:count]:
+        mine = np.flatnonzero(cluster == each)
+        distance = cdist(centres[each : each + 1], scaled[mine])[0]
+        nearest = mine[distance <= distance.min() + 1e-6]  # the frames of a still shot are all as near
+        found.append(Suggestion(int(nearest[len(nearest) // 2]), float(size[each])))
+    if len(found) == count:
+        return found
+    spread = _in_widest_gaps(video, found, count)[len(found) :]
+    return [*found, *(Suggestion(each.frame, np.nan) for each in spread)]  # a gap is no size of a cluster
+
+
+def _kinds(features: np.ndarray) -> int:
+    """How many of some features (F, D) are different, beyond what a network's sums are rounded to."""
+    scale = max(float(np.abs(features).max()), 1e-12)
+    return len(np.unique(np.round(features / scale, 5), axis=0))
 
 
 def _by_flow(video: VideoKnowledge, count: int, rng: np.random.Generator) -> list[Suggestion]:

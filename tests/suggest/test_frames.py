@@ -131,6 +131,27 @@ def test_features_choose_one_of_each_kind() -> None:
     assert chosen("features", VideoKnowledge(10, labelled=(0, 8), features=features), 1)[0] in (5, 6, 7)
 
 
+@pytest.mark.filterwarnings("error")
+def test_features_of_still_shots_are_no_more_kinds_than_they_look() -> None:
+    still = VideoKnowledge(10, features=np.ones((10, 4), np.float32))
+    assert chosen("features", still, 3) == chosen("even", still, 3) == [1, 5, 8]
+    shots = np.repeat(np.array([[0.0, 3.0], [3.0, 0.0]], np.float32), 5, axis=0)
+    noise = 1e-6 * np.random.default_rng(0).random((10, 2))  # what sums of a network are rounded to
+    for features in (shots, (shots + noise).astype(np.float32)):
+        two = VideoKnowledge(10, features=features)
+        first, second, third = chosen("features", two, 3)
+        assert {first < 5, second < 5} == {True, False}
+        assert len({first, second, third}) == 3
+        found = suggest_frames("features", two, 9, np.random.default_rng(0))
+        assert len({each.frame for each in found}) == 9
+        assert [each.gain for each in found[:2]] == [5, 5]
+        assert np.isnan([each.gain for each in found[2:]]).all()
+    assert sorted(chosen("features", VideoKnowledge(10, features=shots), 2)) == [2, 7]
+    # The shot of frame 2 is done; then the frame that is farthest from all labels.
+    labelled = VideoKnowledge(10, labelled=(2,), features=shots)
+    assert chosen("features", labelled, 2) == [7, 0]
+
+
 @pytest.mark.parametrize(
     ("method", "count", "message"),
     [
