@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from flow_cache import FlowSource, MissingFlowError
 from flow_cache.runtime.progress import tracked
 from flow_cache.runtime.words import quoted
+from flow_cache.schema import writer_command
 from flow_cache.video import folder_names
 from slimdp.data import AnnotationError
 from slimdp.motion.folder_match import AnnotatedFolder, FolderImages, FolderMatch, is_folder_of, match_folder
@@ -154,7 +155,7 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
         try:
             store.frames(folder.name or image.video or "")
         except MissingFlowError as error:
-            raise MissingFlowError(f"{error}; its pictures are in {folder}") from error
+            raise no_flow_of(folder, error) from error
     if len(found) > 1:
         found = [name for name in found if is_folder_of(store.record(name), folder)] or found
     if len(found) > 1:
@@ -163,6 +164,15 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
             f"vid_id the video {found[1]!r}; keep the flow of one of them in another store"
         )
     return found[0]
+
+
+def no_flow_of(source: Path, error: MissingFlowError) -> MissingFlowError:
+    """What a store says of a video that it lacks, with the command that computes its flow: of the folder of
+    pictures, or the video file, that a user has, into a store of its own, for nothing joins true flow."""
+    said = str(error).partition("; run: ")[0]
+    place = f"; its pictures are in {source}" if source.is_dir() else ""
+    command = writer_command(str(source), Path("FLOW.h5"))
+    return MissingFlowError(f"{said}{place}; run: {command}")
 
 
 def lone_frames(store: FlowSource, images: Iterable[ImageRecord]) -> set[int]:

@@ -9,7 +9,6 @@ from pathlib import Path, PurePath
 
 from flow_cache import FlowCacheError, FlowSource, MissingFlowError, VideoRecord
 from flow_cache.images import IMAGE_SUFFIXES
-from flow_cache.runtime.words import quoted
 from flow_cache.schema import writer_command
 from flow_cache.source_frames import find_source_frames, has_source
 from flow_cache.video import folder_names
@@ -21,7 +20,7 @@ from slimdp.motion.folder_match import (
     compare,
     match_folder,
 )
-from slimdp.motion.frame_places import find_video
+from slimdp.motion.frame_places import find_video, no_flow_of
 from slimdp.structures import ImageRecord
 
 #: Frames of a video file that are compared with pictures.
@@ -100,8 +99,8 @@ def _find_by_path(store: FlowSource, source: Path) -> str:
                 fault = error
             else:
                 return name
-    said = str(fault).partition("; run: ")[0]
-    raise MissingFlowError(f"{said}; run: python -m flow_cache precompute {quoted(source)} --out FLOW.h5")
+    assert fault is not None, "a path without a name"
+    raise no_flow_of(source, fault)
 
 
 def _another(source: Path, record: VideoRecord) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from flow_cache import FlowSource
 from flow_cache.runtime.words import listed, quoted
+from flow_cache.schema import writer_command
 from flow_cache.video import VideoSource
 from slimdp.config import ConfigError, CropSettings
 from slimdp.data import read_annotations
@@ -148,7 +149,7 @@ def video_reach(
     name = find_source(store, source, video.names, (info.width, info.height), video.image)
     if len(store.frames(name)) != len(video.names):
         counts = f"{len(store.frames(name))} frames of {name!r}, but the video has {len(video.names)}"
-        again = "compute it again: python -m flow_cache precompute"
+        again = f"compute it again: {writer_command(str(source), Path('FLOW.h5'))}"
         if video.image is not None:
             again += ", or, where its folder has labelled frames alone, name the video: slimdp suggest VIDEO "
             again += "--labels LABELS"

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flow_cache import FlowStore, MissingFlowError, precompute
+from flow_cache import FlowStore, FlowWriter, MissingFlowError, VideoRecord, precompute
 from flow_cache.file_hashes import hash_of_file
 from flow_cache.video import open_video
 from slimdp.config import CropSettings
@@ -402,3 +402,20 @@ def test_no_video_of_that_name(clip: list[ImageRecord]) -> None:
     store: Any = Named("other")
     with pytest.raises(MissingFlowError, match=r"no flow for video 'clip'; its pictures are in .*clip"):
         find_video(store, clip[0])
+
+
+def test_the_remedy_for_missing_flow_is_of_the_pictures_and_writes_no_true_flow(
+    clip: list[ImageRecord], tmp_path: Path
+) -> None:
+    """The store knows names alone: `precompute clip --out flow_exact` named no folder that there is."""
+    from slimdp.motion.frame_places import find_video
+
+    true = VideoRecord("other", 96, 80, ("0.png", "1.png"), "other", "1", "exact", "{}", "2")
+    (tmp_path / "flow_exact").mkdir()
+    with FlowWriter(tmp_path / "flow_exact" / "other.h5") as writer:
+        writer.add_video(true, (1,))
+    with FlowStore(tmp_path / "flow_exact") as store, pytest.raises(MissingFlowError) as caught:
+        find_video(store, clip[0])
+    folder = clip[0].file.parent
+    command = f"python -m flow_cache precompute {folder} --out FLOW.h5"
+    assert str(caught.value).endswith(f"(it has: other); its pictures are in {folder}; run: {command}")
