@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slimdp.commands.arguments import add_swept_studies
 
 if TYPE_CHECKING:
-    from slimdp.studies import SweptStudy
+    from slimdp.studies import Study, SweptStudy
     from slimdp.studies.advice import Advice, Spent
 
 
@@ -31,9 +31,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--at",
-        default="10cm",
         metavar="COLUMN",
-        help="the study's column that is the accuracy (default: 10cm)",
+        help="the study's column that is the accuracy (default: 10cm, else its first)",
     )
     command.add_argument(
         "--on",
@@ -51,9 +50,7 @@ def _advise(options: argparse.Namespace) -> None:
     if options.accuracy is not None and not 0 < options.accuracy <= 100:
         raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
-        if options.at not in swept.study.columns:
-            there = listed(swept.study.columns, options.at)
-            raise ConfigError(f"--at {options.at}: no such column of {swept.study.file}; it has: {there}")
+        at = _accuracy_column(swept.study, options.at)
         if options.on is not None and options.on not in swept.study.evaluate:
             named = ", ".join(filter(None, swept.study.evaluate)) or "one without a name"
             raise ConfigError(f"--on {options.on}: no such set of {swept.study.file}; it has: {named}")
@@ -62,16 +59,36 @@ def _advise(options: argparse.Namespace) -> None:
             there = listed(names, options.over)
             raise ConfigError(f"--over {options.over}: no such way in {swept.study.file}; there are: {there}")
         asked = f"over {options.over}," if options.accuracy is None else f"{options.accuracy:g} %"
-        what = swept.study.columns[options.at].words.removeprefix("points ")
+        what = swept.study.columns[at].words.removeprefix("points ")
         print(f"{swept.study.title}: {asked} {what}")
         for currency in ("clicks", "annotator_seconds"):
-            print("\n".join(_lines(options, swept, currency)))
+            print("\n".join(_lines(options, swept, currency, at)))
 
 
-def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str) -> list[str]:
-    """The answer in one currency."""
+def _accuracy_column(study: Study, asked: str | None) -> str:
+    """The column that is the accuracy, of a study; raises ConfigError for one that is none.
+
+    What costs are found for is taken to rise with what is spent, and is told in percent.
+    """
+    from flow_cache.runtime.words import listed
+    from slimdp.settings_file import ConfigError
+
+    at = study.main_column if asked is None else asked
+    if at not in study.columns:
+        there = listed(study.columns, at)
+        raise ConfigError(f"--at {at}: no such column of {study.file}; it has: {there}")
+    if not study.columns[at].is_accuracy:
+        able = [name for name, column in study.columns.items() if column.is_accuracy]
+        said = f"column {at} of {study.file} is no percentage of which more is better"
+        way_out = f"choose one that is: --at {' or '.join(able)}" if able else "it has no column that is"
+        raise ConfigError(f"{said} ({study.columns[at].axis}); {way_out}")
+    return at
+
+
+def _lines(options: argparse.Namespace, swept: SweptStudy, currency: str, at: str) -> list[str]:
+    """The answer in one currency; `at` is the column that is the accuracy."""
     ways = _ways(swept, options.on)
-    spent = {on: _spent(swept, currency, on, options.at) for on in dict.fromkeys(way.on for way in ways)}
+    spent = {on: _spent(swept, currency, on, at) for on in dict.fromkeys(way.on for way in ways)}
     if not any(spent.values()):
         if any(getattr(result, currency) == 0 for result in swept.results):
             return [f"every row that is known costs no {currency.replace('_', ' ')}: nothing to advise"]

@@ -97,6 +97,11 @@ class ColumnSettings(_ShortOrWhole):
         return describe_score(self.score).unit
 
     @property
+    def is_accuracy(self) -> bool:
+        """Whether it is a percentage of which more is better."""
+        return self.unit == "%" and describe_score(self.score).higher_is_better
+
+    @property
     def words(self) -> str:
         """What it holds, without its unit: "points within 10 cm"."""
         within = "points within " if not self.title and self.score.endswith("cm") else ""

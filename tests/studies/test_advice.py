@@ -228,6 +228,30 @@ def test_the_command_prints_the_cheapest_way_first(
         assert words in capsys.readouterr().err
 
 
+def test_only_a_percentage_of_which_more_is_better_is_an_accuracy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seconds an image were taken for percent, and the slower network for the better one."""
+    write_results(tmp_path / "runs")
+    file, results = tmp_path / "runs" / "study.yaml", str(tmp_path / "runs" / "results.json")
+    study = read_settings(file)
+    columns = {"near": "points.localization.5cm", "far": "points.localization.20cm"}
+    columns |= {"seconds": "seconds_an_image", "swapped": "keypoints.swapped"}
+    file.write_text(dump_yaml({**study, "columns": columns}))
+    assert main(["advise", results, "--accuracy", "35"]) == 0
+    assert "Budgets: 35 % within 5 cm" in capsys.readouterr().out  # of the first column, as there is no 10cm
+    for column in ("seconds", "swapped"):
+        for question in (["--accuracy", "35"], ["--over", "images"]):
+            assert main(["advise", results, *question, "--at", column]) == 2
+            said = capsys.readouterr()
+            assert said.out == ""
+            assert f"column {column} of " in said.err
+            assert "choose one that is: --at near or far" in said.err
+    file.write_text(dump_yaml({**study, "columns": {"seconds": "seconds_an_image"}}))
+    assert main(["advise", results, "--accuracy", "35"]) == 2
+    assert "(s an image, s); it has no column that is" in capsys.readouterr().err
+
+
 def test_the_first_set_has_its_name_and_curves_of_one_name_are_kept_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
