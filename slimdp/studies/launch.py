@@ -18,7 +18,7 @@ from slimdp.studies.executor import Executor, RunStatus, run_status, save_all_re
 from slimdp.studies.plan import PlannedRun
 from slimdp.studies.prepare import Prepared, alone, describe_cost, prepare, seconds_of
 from slimdp.studies.records import FAILURE, LOG, Failure, RunResult, read_failure
-from slimdp.studies.results import SweepSummary, duration
+from slimdp.studies.results import SweepSummary, duration, keep_before
 from slimdp.studies.study import Study
 from slimdp.training.distributed import choose_device
 
@@ -248,13 +248,25 @@ def _check_jobs(jobs: int) -> None:
 
 def _begun(prepared: Prepared, log: Log) -> Prepared:
     """The same, whose folder is held, with the scores that are there written and what failed to be tried."""
+    before, file = _content(prepared.results_file), prepared.results_file
     prepared.save(prepared.known)
     left_out = [each.run.name for each in prepared.states if each.changed and each.result is not None]
     if left_out:
-        log(f"made with other settings, so left out of {prepared.results_file}: {', '.join(left_out)}")
+        log(f"made with other settings, so left out of {file}: {', '.join(left_out)}")
+    again = {run.folder for run in prepared.todo}
+    stale = [each.run for each in prepared.states if each.outdated and each.run.folder not in again]
+    if stale:
+        told = "scored on other people or without a column that is new, so left out of"
+        log(f"{told} {file}: {', '.join(run.name for run in stale)}")
+    if len(before.splitlines()) > len(_content(file).splitlines()):
+        log(f"{file} has fewer scores now; as it was: {keep_before(file, before)}")
     for run in prepared.todo:
         (run.folder_in(prepared.out) / FAILURE).unlink(missing_ok=True)
     return prepared
+
+
+def _content(file: Path) -> bytes:
+    return file.read_bytes() if file.is_file() else b""
 
 
 def _failure(prepared: Prepared, run: PlannedRun) -> Failure:

@@ -40,6 +40,7 @@ class RunState(NamedTuple):
     result: RunResult | None = None
     failure: Failure | None = None
     changed: tuple[str, ...] = ()  # settings that are not those it was trained with, `key: there, now`
+    outdated: bool = False  # it has scores, but on other people, without a new column, or of another version
 
 
 def inspect_run(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
@@ -61,6 +62,7 @@ def inspect_run(run: PlannedRun, out: Path, evaluated: Evaluated) -> RunState:
         result=result,
         failure=records.read_failure(folder),
         changed=tuple(changed),
+        outdated=not run.trains and result is None and (folder / records.RESULT).is_file(),
     )
 
 

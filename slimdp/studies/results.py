@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flow_cache.runtime.atomic import write_text
+from flow_cache.runtime.atomic import write_bytes, write_text
 from flow_cache.runtime.json_file import parse_json, read_json_bytes
 from flow_cache.runtime.words import listed
 from slimdp.config import ConfigError
@@ -31,6 +31,18 @@ class SweepSummary(NamedTuple):
 def save_scores(file: Path, results: Iterable[RunResult]) -> None:
     """Write scores, whole or not at all."""
     write_text(file, "".join(json.dumps(result.plain()) + "\n" for result in results))
+
+
+def keep_before(file: Path, content: bytes) -> Path:
+    """Keep what a file of scores held, beside it: in FILE.before, or FILE.before_2 and so on where there are
+    others; one that holds the same will do. Returns its name."""
+    number, copy = 1, file.with_name(f"{file.name}.before")
+    while copy.exists() and copy.read_bytes() != content:
+        number += 1
+        copy = file.with_name(f"{file.name}.before_{number}")
+    if not copy.exists():
+        write_bytes(copy, content)
+    return copy
 
 
 def read_scores(places: Sequence[Path]) -> list[RunResult]:

@@ -24,6 +24,7 @@ from slimdp.evaluation import point_errors, summarize, table_row
 from slimdp.inference import predict_people
 from slimdp.studies import HeldError, Study, find_studies, plan_runs, read_study, sweep, sweep_status
 from slimdp.studies.prepare import prepare
+from slimdp.studies.results import keep_before
 from slimdp.studies.settings import ColumnSettings
 from slimdp.surface import load_surface
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
@@ -142,10 +143,41 @@ def test_two_studies_in_one_folder_keep_their_scores(copied: tuple[Study, Path])
 
 def test_a_row_that_was_taken_out_of_a_study_leaves_its_scores(copied: tuple[Study, Path]) -> None:
     study, out = copied
-    fewer = study.replace(rows=study.rows[:2])
-    sweep(fewer, out, log=pytest.fail)
+    fewer, said = study.replace(rows=study.rows[:2]), []
+    before = (out / "scores.jsonl").read_bytes()
+    sweep(fewer, out, log=said.append)
+    assert said == [f"{out / 'scores.jsonl'} has fewer scores now; as it was: {out / 'scores.jsonl.before'}"]
+    assert (out / "scores.jsonl.before").read_bytes() == before
     assert {row["row"] for row in results_of(out)} == {row.name for row in study.rows[:2]}
     assert len(find_studies([out])[0].results) == 4
+
+
+def test_scores_on_other_people_are_named_and_kept_beside_the_file(copied: tuple[Study, Path]) -> None:
+    """Some rows are scored on other people; the scores of the rest went from the file without a word."""
+    study, out = copied
+    scores, said = out / "scores.jsonl", []
+    before = scores.read_bytes()
+    some = study.evaluate[""]
+    elsewhere = study.replace(evaluate={"": some.replace(images=f"{some.images}/.")})
+    carry_out = [state.folder for state in prepare(elsewhere, out, ["plain"], [0], "cpu").todo]
+    assert len(carry_out) == 1  # nothing is trained
+    sweep(elsewhere, out, rows=["plain"], seeds=[0], jobs=1, device="cpu", log=said.append)
+    left_out = [f"{row}/seed_{seed}" for seed in (0, 1) for row in ROWS][1:]
+    assert said[0] == (
+        f"scored on other people or without a column that is new, so left out of {scores}: "
+        f"{', '.join(left_out)}"
+    )
+    assert said[1] == f"{scores} has fewer scores now; as it was: {scores}.before"
+    assert (out / "scores.jsonl.before").read_bytes() == before
+    assert [(row["row"], row["seed"]) for row in results_of(out)] == [("plain", 0)]
+
+
+def test_what_a_file_of_scores_was_is_kept_under_a_new_name(tmp_path: Path) -> None:
+    file = tmp_path / "scores.jsonl"
+    kept = [keep_before(file, content) for content in (b"a\n", b"b\n", b"a\n", b"c\n")]
+    names = [".before", ".before_2", ".before", ".before_3"]
+    assert [place.name for place in kept] == [f"scores.jsonl{name}" for name in names]
+    assert [place.read_bytes() for place in kept] == [b"a\n", b"b\n", b"a\n", b"c\n"]
 
 
 def test_scores_of_another_way_to_score_are_made_anew(
@@ -187,8 +219,10 @@ def test_changed_settings_are_refused_by_name(
     # What did not change is still to be had.
     said: list[str] = []
     assert len(sweep(changed, out, rows=["plain", "fast"], log=said.append).results) == 4
+    scores = out / "scores.jsonl"
     assert said == [
-        f"made with other settings, so left out of {out / 'scores.jsonl'}: other/seed_0, other/seed_1"
+        f"made with other settings, so left out of {scores}: other/seed_0, other/seed_1",
+        f"{scores} has fewer scores now; as it was: {scores}.before",
     ]
     sweep(read_study(swept[0].file), out)  # the file of scores is whole again
 
