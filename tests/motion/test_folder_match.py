@@ -144,6 +144,6 @@ def test_pictures_that_were_cropped_are_refused(tmp_path: Path, border: int) -> 
 def test_no_flow_of_a_video(store: FlowStore, clip: list[ImageRecord], tmp_path: Path) -> None:
     other = replace(clip[0], file=tmp_path / "other" / "000000.png")
     with pytest.raises(
-        MissingFlowError, match=r"python -m flow_cache precompute other .*; its pictures are in"
+        MissingFlowError, match=r"has: clip\); run: python -m flow_cache precompute .*other --out FLOW.h5$"
     ):
         FramePlaces(store, [other])
