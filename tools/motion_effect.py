@@ -208,8 +208,10 @@ def far_from_labels(
         of_clip[person.image.video].append(known)
     far = []
     for person, own in zip(people, vertices, strict=False):
-        distance_m = surface.vertex_distance(own[:, None], np.concatenate(of_clip[person.image.video]))
-        far.append(distance_m.min(axis=1) > far_m)
+        # Nobody is labelled where all are hidden in the labelled frame.
+        known = np.concatenate([*of_clip[person.image.video], np.zeros(0, dtype=np.int64)])
+        distance_m = surface.vertex_distance(own[:, None], known)
+        far.append(distance_m.min(axis=1, initial=np.inf) > far_m)
     return np.concatenate(far)
 
 

@@ -120,6 +120,8 @@ def test_points_are_far_from_the_labels_of_their_own_clip() -> None:
     people = [person("walk", [1, 3, 1]), person("run", [1, 3])]
     labelled = [person("walk", [1]), person("run", [3]), person("run", [4])]
     assert motion_effect.far_from_labels(people, labelled, 0.05).tolist() == [False, True, False, True, False]
+    nobody = motion_effect.far_from_labels([*people, person("swim", [5, 6])], labelled, 0.05)
+    assert nobody.tolist() == [False, True, False, True, False, True, True]
 
 
 def test_spoiled_flow_is_as_far_off_as_it_says(tmp_path: Path) -> None:
