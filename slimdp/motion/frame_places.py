@@ -167,8 +167,11 @@ def find_video(store: FlowSource, image: ImageRecord) -> str:
 
 
 def no_flow_of(source: Path, error: MissingFlowError) -> MissingFlowError:
-    """What a store says of a video that it lacks, with the command that computes its flow: of the folder of
-    pictures, or the video file, that a user has, into a store of its own, for nothing joins true flow."""
+    """What a store says of a video that it lacks, with the command that computes its flow.
+
+    That is of the folder of pictures, or the video file, that the user has, into a store of its own: the one
+    that was asked may hold true flow, which nothing estimated joins.
+    """
     said = str(error).partition("; run: ")[0]
     place = f"; its pictures are in {source}" if source.is_dir() else ""
     command = writer_command(str(source), Path("FLOW.h5"))
