@@ -51,6 +51,7 @@ class StageSettings(Settings):
     steps: PositiveInt
     batch: _Crops = 16  # crops a step, over all processes
     learning_rate: Positive = 1e-3
+    backbone_rate: NotNegative = 1.0  # times learning_rate, of the weights of the network's backbone
     warmup: Annotated[float, below(1)] = 0.05  # share of the steps over which the learning rate rises
     weight_decay: NotNegative = 1e-4
     clip_norm: Positive = 1.0
@@ -125,6 +126,8 @@ class TrainConfig(Settings):
         size, multiple = self.crop.size, self.model.spec.size_multiple
         require(size % multiple == 0, "crop.size", size, f"a positive multiple of {multiple}")
         for i, stage in enumerate(self.stages):
+            ok = stage.backbone_rate == 1 or hasattr(self.model, "backbone")
+            require(ok, f"stages.{i}.backbone_rate", stage.backbone_rate, "1: this network has no backbone")
             # A batch norm of the coarsest map needs two values at least.
             ok = stage.batch // stage.accumulate > 1 or size > multiple
             wanted = f"2 or more crops at a time with crop.size {multiple}"

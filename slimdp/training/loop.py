@@ -19,7 +19,7 @@ from slimdp.structures import DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.training.checkpoint_writer import CheckpointWriter, TrainState
 from slimdp.training.distributed import DistributedContext
 from slimdp.training.monitor import Monitor
-from slimdp.training.optimisation import learning_rate_at
+from slimdp.training.optimisation import RATE_SHARE, learning_rate_at
 
 
 def train_stage(
@@ -38,7 +38,7 @@ def train_stage(
     for parts in steps:
         rate = learning_rate_at(state.step, stage)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get(RATE_SHARE, 1.0)
 
         mine = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
         counts = processes.sum_counts(mine)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,14 +45,31 @@ MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+#: Of a group of weights whose learning rate is not the stage's: by what that is multiplied.
+RATE_SHARE = "rate_share"
+
+
 def make_optimizer(model: nn.Module, stage: StageSettings) -> torch.optim.Optimizer:
-    """The optimiser of a stage; the biases and the batch norms' scales do not decay."""
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """The optimiser of a stage; the biases and the batch norms' scales do not decay.
+
+    Where the stage's `backbone_rate` is not 1, the weights of the network's backbone are groups of their own.
+    """
+    slower = list(model.get_submodule("backbone").parameters()) if stage.backbone_rate != 1 else []
+    numbers = {id(weight) for weight in slower}
+    others = [weight for weight in model.parameters() if id(weight) not in numbers]
+    groups = _by_decay(others, stage.weight_decay)
+    if slower:
+        share = {RATE_SHARE: stage.backbone_rate}
+        groups += [group | share for group in _by_decay(slower, stage.weight_decay)]
     chosen = {key: value for key, value in stage.optimiser if key != "name" and value is not None}
     return MAKERS[stage.optimiser.name](groups, stage.learning_rate, **chosen)
+
+
+def _by_decay(weights: Sequence[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    return [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 #: The schedules that `ScheduleSettings.name` may name: the share of the stage that is done, 0..1, to the

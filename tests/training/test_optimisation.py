@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import get_args
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 from slimdp.config import DataSource, OptimiserSettings, StageSettings
 from slimdp.config.learning import Optimiser
-from slimdp.training.optimisation import MAKERS, make_optimizer
+from slimdp.training.optimisation import MAKERS, RATE_SHARE, make_optimizer
 
 
 def stage(settings: OptimiserSettings, decay: float = 0.0) -> StageSettings:
@@ -50,6 +51,19 @@ def steps(settings: OptimiserSettings, gradients: list[float]) -> list[float]:
 )
 def test_a_step_by_hand(settings: OptimiserSettings, wanted: list[float]) -> None:
     assert steps(settings, [2.0, 2.0]) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_backbone_learns_at_a_rate_of_its_own() -> None:
+    model = nn.Sequential(OrderedDict(backbone=nn.Linear(1, 1), head=nn.Linear(1, 1)))
+    of_stage = stage(OptimiserSettings(name="sgd")).model_copy(update={"backbone_rate": 0.25})
+    groups = make_optimizer(model, of_stage).param_groups
+    shares = {id(weight): group.get(RATE_SHARE, 1.0) for group in groups for weight in group["params"]}
+    assert [shares[id(weight)] for weight in model.backbone.parameters()] == [0.25, 0.25]
+    assert [shares[id(weight)] for weight in model.head.parameters()] == [1.0, 1.0]
+    decays = {id(weight): group["weight_decay"] > 0 for group in groups for weight in group["params"]}
+    assert all(
+        decays[id(weight)] == (weight.ndim > 1 and of_stage.weight_decay > 0) for weight in model.parameters()
+    )
 
 
 @pytest.mark.parametrize("name", get_args(Optimiser))

@@ -19,7 +19,9 @@ class BackboneSettings(ModelSettings):
 
     BACKBONE_STRIDE: ClassVar[int] = 32  # of the coarsest features
 
-    backbone: str = "resnet18"  # that it stands on; or resnet34, resnet50, resnet101, efficientnet_lite0
+    backbone: str = (
+        "resnet18"  # that it stands on; or resnet34, resnet50, resnet101, efficientnet_lite0, blazepose
+    )
     # That the backbone begins with: none (drawn at random), a name that it has (docs/networks.md), or a file.
     weights: str = "none"
 

@@ -13,6 +13,7 @@ from flow_cache.runtime.checksums import check_zip, file_sha256
 from flow_cache.runtime.words import listed
 from slimdp.config import ConfigError
 from slimdp.models.backbones.backbone import Backbone
+from slimdp.models.backbones.tflite_file import read_convolutions
 from slimdp.models.stored import in_use
 
 #: What the names of its weights begin with in all networks of ours that have one.
@@ -42,10 +43,14 @@ def load_weights(backbone: Backbone, given: str) -> str:
 
 
 def _read(file: Path) -> object:
-    """What a file holds that torch wrote, in this or an older form; ConfigError where it cannot be read."""
+    """What a file holds that torch or TensorFlow Lite wrote; ConfigError where it cannot be read."""
     try:
+        if file.suffix == ".tflite":
+            return read_convolutions(file)
         check_zip(file)  # torch passes over the checksums
         content = torch.load(file, map_location="cpu", weights_only=True)
+    except ConfigError:
+        raise
     except Exception as error:  # of bytes that are no pickle, its reader raises whatever it stumbles over
         reason = str(error).split("\n")[0]
         raise ConfigError(f"{file} is damaged or no file of weights: {reason}") from error
