@@ -35,6 +35,7 @@ def _export(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from flow_cache.runtime.checksums import file_sha256
+    from flow_cache.runtime.command_line import check_apart
     from flow_cache.runtime.progress import log_line, timed
     from slimdp.data.outline import require_kept_background
     from slimdp.inference.onnx_export import Metadata, export_onnx, require_packages
@@ -43,6 +44,7 @@ def _export(options: argparse.Namespace) -> None:
     from slimdp.training import load_model
 
     checkpoint = find_weights(options.checkpoint)
+    check_apart(Path(options.out), checkpoint)  # `default` names a file that is not on the line
     require_packages()
     import_modules(options.imports)
     model, config = load_model(checkpoint)

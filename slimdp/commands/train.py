@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from flow_cache.runtime.command_line import add_input, add_output
+from flow_cache.runtime.command_line import add_input, add_output, check_apart
 from slimdp.commands.arguments import add_annotations, add_device, add_imports, add_overrides, add_surface
 from slimdp.settings_file import ConfigError
 from slimdp.shipped import shipped_path
@@ -164,6 +164,7 @@ def _predict(options: argparse.Namespace) -> None:
         raise ConfigError("--boxes takes those of predictions, --given-boxes those of annotations: give one")
     import_modules(options.imports)
     device, checkpoint = choose_device(options.device), find_weights(options.checkpoint)
+    check_apart(Path(options.out), checkpoint)  # `default` names a file that is not on the line
     annotations = read_annotations(options.annotations, options.images)
     model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None

@@ -85,6 +85,25 @@ def test_a_damaged_or_exchanged_file_is_refused(
     assert "was exchanged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command", [["export"], ["predict", "--annotations", "people.json", "--images", "."]]
+)
+def test_what_the_word_default_names_is_not_written_over(
+    command: list[str],
+    shipped: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("people.json").write_text('{"images": [], "annotations": []}', encoding="utf-8")
+    before = shipped.read_bytes()
+    name, *others = command
+    assert main([name, "default", *others, "--out", str(shipped)]) == 2
+    assert "which would be lost; choose another name" in capsys.readouterr().err
+    assert shipped.read_bytes() == before
+
+
 def test_what_calibrate_would_write_beside_them_is_refused(
     shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
