@@ -95,15 +95,27 @@ def _exam(options: argparse.Namespace) -> None:
 def _merge(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
     from slimdp.evaluation import write_scores
-    from slimdp.evaluation.several_annotators import disagreement, error_rows, share_points
+    from slimdp.evaluation.several_annotators import (
+        disagreement,
+        error_rows,
+        require_same_pictures,
+        share_points,
+    )
     from slimdp.report.tables import error_table
     from slimdp.surface import load_surface
 
     surface = load_surface(options.surface)
     images, layout = options.images or "", surface.layout
     sets = [read_annotations(file, images, check_images=False, layout=layout) for file in options.files]
+    require_same_pictures([each.images for each in sets], list(map(str, options.files)))
     shared = share_points([each.people for each in sets], options.tolerance_px)
     errors = disagreement(shared, surface)
+    if not len(errors.full_m):
+        if options.scores is not None or options.picture is not None or options.out is None:
+            raise ValueError(f"no two annotators labelled the same place within {options.tolerance_px:g} px")
+        print("no two annotators labelled the same place: all labels are kept")
+        _write_merged(sets, shared, surface, options)
+        return
     rows, pairs = error_rows(errors, surface.layout.part_names), _by_pair(shared, errors, options)
     print(f"{shared.places} places; distances between two annotators, cm on the body:")
     print(error_table([*pairs, *rows]))

@@ -100,11 +100,9 @@ def _places_of(points: np.ndarray, here: list[np.ndarray], tolerance_px: float) 
 def disagreement(shared: SharedPoints, surface: Surface) -> PointErrors:
     """Geodesic distances, metres, between every two annotators at each place that both labelled.
 
-    As errors: of the first one's part, and the person; raises ValueError where no two share a place.
+    As errors: of the first one's part, and the person; none where no two share a place.
     """
     one, other = _pairs(shared)
-    if not len(one):
-        raise ValueError("no two annotators labelled the same place; did they label the same file?")
     distance_m = surface.distance_between(
         shared.part[one], shared.uv[one], shared.part[other], shared.uv[other]
     )
@@ -196,6 +194,10 @@ def _with_labels(
     beyond = beyond_box(picked["points"], person.box)
     if beyond.any():
         person = _grown(person, [known[annotator].box for (annotator, _), out in zip(chosen, beyond) if out])
+    trust = [known[annotator].confidence for annotator, _ in chosen]
+    if any(each is not None for each in trust):  # who says nothing is sure
+        of_points = (1.0 if each is None else each[point] for each, (_, point) in zip(trust, chosen))
+        picked["confidence"] = np.array(list(of_points), dtype=np.float32)
     return replace(person, **picked)
 
 
@@ -217,6 +219,19 @@ def _grown(person: PersonAnnotation, boxes: Sequence[np.ndarray]) -> PersonAnnot
     centres = frame_pixel_centres(box).reshape(-1, 2)
     coarse, _ = sample_coarse(person.coarse, person.box, centres, outside=IGNORE)
     return replace(person, box=box, coarse=coarse.reshape(FRAME, FRAME))
+
+
+def require_same_pictures(annotators: Sequence[Sequence[ImageRecord]], names: Sequence[str]) -> None:
+    """Raise ValueError where two files, by their names, have one image id for different pictures."""
+    known: dict[int, tuple[str, str]] = {}
+    for name, images in zip(names, annotators):
+        for image in images:
+            first, picture = known.setdefault(image.id, (name, image.file_name))
+            if picture != image.file_name:
+                raise ValueError(
+                    f"image id {image.id} is {picture} in {first}, but {image.file_name} in {name}: "
+                    "annotators of the same people begin with one file, so that its ids are theirs"
+                )
 
 
 def merged_images(annotators: Sequence[Sequence[ImageRecord]]) -> list[ImageRecord]:

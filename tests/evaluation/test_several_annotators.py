@@ -155,8 +155,7 @@ def test_people_are_known_by_their_ids(
     other = dataclasses.replace(three[1][0], id=three[1][0].id + 1)
     shared = share_points([three[0], [other]])
     assert len(merged_people(shared, flat_surface)) == 2
-    with pytest.raises(ValueError, match="no two annotators labelled the same place"):
-        disagreement(shared, flat_surface)
+    assert len(disagreement(shared, flat_surface).full_m) == 0
     with pytest.raises(ValueError, match="1 annotators, but two or more"):
         share_points(three[:1])
     with pytest.raises(ValueError, match="nobody has a point"):
@@ -191,6 +190,55 @@ def test_the_command_merges_files(
     (person,) = read_annotations(merged, "", check_images=False).people
     assert len(person.points) == 60
     assert "median cm" in capsys.readouterr().out
+
+
+def test_files_that_share_no_place_are_put_together(
+    three: list[list[PersonAnnotation]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One who labelled some frames, and one who labelled the others, of one file."""
+    halves = np.arange(len(three[0][0].points)) < 20
+    files = []
+    for name, mine in (("a", halves), ("b", ~halves)):
+        person = dataclasses.replace(three[0][0], points=three[0][0].points + [14, 9]).with_points(mine)
+        files.append(str(tmp_path / f"{name}.json"))
+        write_annotations(files[-1], [person.image], [person])
+    out = tmp_path / "all.json"
+    assert main(["merge", *files, "--out", str(out)]) == 0
+    assert "no two annotators labelled the same place: all labels are kept" in capsys.readouterr().out
+    (person,) = read_annotations(out, "", check_images=False).people
+    assert len(person.points) == 60
+    assert main(["merge", *files, "--scores", str(tmp_path / "s.json")]) == 2
+    assert "no two annotators labelled the same place within 1 px" in capsys.readouterr().err
+
+
+def test_one_id_for_two_pictures_is_refused(
+    three: list[list[PersonAnnotation]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for name in ("a", "b"):
+        image = dataclasses.replace(three[0][0].image, file_name=f"{name}.jpg")
+        person = dataclasses.replace(three[0][0], image=image, points=three[0][0].points + [14, 9])
+        files.append(str(tmp_path / f"{name}.json"))
+        write_annotations(files[-1], [image], [person])
+    assert main(["merge", *files, "--out", str(tmp_path / "all.json")]) == 2
+    told = capsys.readouterr().err
+    assert f"is a.jpg in {files[0]}, but b.jpg in {files[1]}" in told
+    assert not (tmp_path / "all.json").exists()
+
+
+def test_a_label_keeps_how_far_it_is_trusted(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    half = np.full(60, 0.5, np.float32)
+    doubtful = dataclasses.replace(three[1][0], confidence=half)
+    (person,) = merged_people(share_points([three[0], [doubtful], three[2]]), flat_surface)
+    assert person.confidence is not None
+    np.testing.assert_array_equal(person.confidence, half)  # the one in between is chosen
+    one_alone = three[0][0].with_points(np.arange(60) < 30)
+    (mixed,) = merged_people(share_points([[one_alone], [doubtful]]), flat_surface)
+    # Of two the first counts, who says nothing and is sure; the other's stay as trusted as they are.
+    assert mixed.confidence is not None
+    np.testing.assert_array_equal(np.sort(mixed.confidence), np.repeat([0.5, 1.0], 30))
 
 
 def test_an_exam_has_people_without_points(
