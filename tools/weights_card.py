@@ -33,6 +33,7 @@ class Provenance:
     machine: str
     data: Mapping[str, Mapping[str, Any]]  # by file that was learned from: dataset.json beside it
     pretrained: str | None  # what of others it began with
+    before: tuple[TrainConfig, ...] = ()  # of the runs before it
 
     @staticmethod
     def of(run: Path, checkpoint: Path, before: Sequence[Path] = (), root: Path = Path()) -> Provenance:
@@ -48,6 +49,7 @@ class Provenance:
         last = starts[-1]
         machine = f"{last['threads']} thread{'s' if last['threads'] > 1 else ''} of {last['device']}"
         hours = (_seconds(run, done) + sum(_seconds(each) for each in before)) / 3600
+        configs = tuple(load_config(each / "config.yaml", saved=True) for each in before)
         sources = {
             source.annotations: root / source.images / "dataset.json"
             for stage in saved.config.stages
@@ -55,7 +57,7 @@ class Provenance:
         }
         data = {name: read_json(file) for name, file in sources.items()}
         return Provenance(
-            saved.config, done, hours, commits, last["versions"], machine, data, saved.pretrained
+            saved.config, done, hours, commits, last["versions"], machine, data, saved.pretrained, configs
         )
 
 
@@ -65,7 +67,11 @@ def _commit(start: Mapping[str, Any]) -> str:
 
 
 def _seconds(run: Path, steps: float = math.inf) -> float:
-    """Of all steps, by the speeds of the last lines that tell of them: a resumed run tells of some twice."""
+    """Of all steps, by the speeds of the last lines that tell of them: a resumed run tells of some twice.
+
+    Those of all processes of the run together.
+    """
+    processes = read_json(run / "environment.json")[-1].get("processes", 1)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     config = load_config(run / "config.yaml", saved=True)
     batches = {stage.name: stage.batch for stage in config.stages}
@@ -83,7 +89,7 @@ def _seconds(run: Path, steps: float = math.inf) -> float:
     for step in told:
         seconds += (step - before) * speeds[step]
         before = step
-    return seconds
+    return seconds * processes
 
 
 def write_card(
@@ -101,7 +107,7 @@ def write_card(
     what it tells of their making stays told.
     """
     parts = [
-        _head(weights),
+        _head(weights, made),
         _making(weights, made, averaged, mean_backbone),
         *([] if earlier is None else [_made_before(earlier)]),
         _scores(scores),
@@ -111,31 +117,37 @@ def write_card(
     write_text(weights.with_suffix(".md"), "\n".join(parts))
 
 
-def _head(weights: Path) -> str:
+def _head(weights: Path, made: Provenance) -> str:
     size = weights.stat().st_size / 1e6
+    _, seen = _of_backbone(made)
     return f"""# {weights.stem}
 
-Weights that know people, {size:.1f} MB, trained on rendered people alone. They come with slimdp and are the
-default of `slimdp video`, `slimdp fit` and `DensePose.load()`; `default` names them to `slimdp predict`,
-`slimdp export` and `slimdp train --initial`.
+Weights that know people, {size:.1f} MB. Dense pose they learned from rendered people alone{seen}. They
+come with slimdp and are the default of `slimdp video`, `slimdp fit` and `DensePose.load()`; `default` names
+them to `slimdp predict`, `slimdp export` and `slimdp train --initial`.
 
 SHA-256 `{file_sha256(weights).hex()}`
 """
 
 
+def _stages(config: TrainConfig) -> str:
+    told = (
+        f"{s.name}: {s.steps} steps of {s.batch} crops, rate {s.learning_rate:g}"
+        + ("" if s.backbone_rate == 1 else f", of the backbone {s.learning_rate * s.backbone_rate:g}")
+        + f", colour {config.augment_of(s).colour:g}"
+        for s in config.stages
+    )
+    return f"{'; '.join(told)}; seed {config.seed}, average {config.ema_decay:g}"
+
+
 def _making(weights: Path, made: Provenance, averaged: Sequence[str], mean_backbone: bool) -> str:
     config, data = made.config, made.data
     network = ", ".join(f"{key} {value}" for key, value in config.model.plain().items() if key != "keypoints")
-    stages = "; ".join(
-        f"{s.name}: {s.steps} steps of {s.batch} crops, rate {s.learning_rate:g}, colour "
-        f"{config.augment_of(s).colour:g}"
-        for s in config.stages
-    )
     rows = {
         "network": f"{network}; crops of {config.crop.size} px with a margin of {config.crop.margin:g}",
         **{f"data: {'/'.join(Path(n).parts[-2:])}": _data(Path(n).name, about) for n, about in data.items()},
-        "settings": f"`{weights.stem}.yaml`, beside this page: {stages}; seed {config.seed}, average "
-        f"{config.ema_decay:g}",
+        "settings": f"`{weights.stem}.yaml`, beside this page: {_stages(config)}",
+        **({"runs before": ". ".join(map(_stages, made.before))} if made.before else {}),
         "command": f"`slimdp train {weights.stem}.yaml --out RUN`",
         **({"weights": _mean_told(averaged)} if averaged else {}),
         **({"backbone": _HALF_WAY} if mean_backbone else {}),
@@ -151,7 +163,7 @@ def _making(weights: Path, made: Provenance, averaged: Sequence[str], mean_backb
 
 #: The title of the part of a card that tells of the making, and the rows of it that another card takes over.
 _MAKING = "## How they were made"
-_KEPT_ROWS = ("data: ", "settings", "weights", "backbone", "time", "began with", "commit")
+_KEPT_ROWS = ("data: ", "settings", "runs before", "weights", "backbone", "time", "began with", "commit")
 
 
 def _made_before(card: str) -> str:
@@ -265,13 +277,27 @@ _LIMITS = """## Limits
 """
 
 
+#: What a backbone began with, by its name: for the licence, and what it had seen.
+_BACKBONES = {
+    "efficientnet_lite0": (
+        "EfficientNet-Lite0 that TensorFlow's authors publish under\nApache-2.0",
+        "; the\nbackbone began with weights of ImageNet's photographs",
+    ),
+    "blazepose": (
+        "BlazePose GHUM (full) that Google publishes with\nMediaPipe under Apache-2.0",
+        "; the\nbackbone began with weights that know key points of photographed people",
+    ),
+}
+
+
+def _of_backbone(made: Provenance) -> tuple[str, str]:
+    """Of `_BACKBONES`; empty words where the backbone began with nothing."""
+    return ("", "") if made.pretrained is None else _BACKBONES[made.pretrained.partition(",")[0]]
+
+
 def _licence(made: Provenance) -> str:
-    backbone = (
-        ""
-        if made.pretrained is None
-        else "The backbone began with weights of EfficientNet-Lite0 that TensorFlow's authors publish under\n"
-        "Apache-2.0 (docs/networks.md).\n"
-    )
+    whose, _ = _of_backbone(made)
+    backbone = f"The backbone began with weights of {whose} (docs/networks.md).\n" if whose else ""
     return f"""## Licence
 
 Apache-2.0, as slimdp. They learned from images that slimdp renders, of MakeHuman's CC0 body as the package

@@ -19,7 +19,7 @@ from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import save_checkpoint
 from tests.inference.test_error_bars import samples_of
 from tools.ship_weights import end_of_run, main, set_hash
-from tools.weights_card import Provenance, _made_before
+from tools.weights_card import Provenance, _head, _licence, _made_before
 
 NAMES = ("nose", "left_wrist", "right_wrist")
 COUNTS = {"different_people": 3, "points": 240}
@@ -123,14 +123,36 @@ def test_hours_count_every_step_once(
     made = Provenance.of(tmp_path / "run", checkpoint)
     assert made.hours * 3600 == pytest.approx(2 * 1 + 2 * 2)
     assert made.steps == 4
+    # Every process takes that long.
+    environment = tmp_path / "run" / "environment.json"
+    starts = environment.read_text()
+    environment.write_text(json.dumps([{**start, "processes": 2} for start in json.loads(starts)]))
+    assert Provenance.of(tmp_path / "run", checkpoint).hours * 3600 == pytest.approx(2 * (2 * 1 + 2 * 2))
+    environment.write_text(starts)
     # What it began with is counted whole: another such run, of which 6 steps are told, 2 of them at 2 s.
     both = Provenance.of(tmp_path / "run", checkpoint, [tmp_path / "run"])
+    assert both.before == (config,)
     assert both.hours * 3600 == pytest.approx(6 + 2 * 1 + 2 * 2 + 2 * 2)
     # Of one that began after a stage of 4 steps, the first line tells of 2.
     later = [{"step": step, "stage": "stills", "images_per_second": 1.0} for step in (6, 8)]
     metrics.write_text("".join(json.dumps(line) + "\n" for line in later))
     alone = Provenance.of(tmp_path / "run", end)
     assert alone.hours * 3600 == pytest.approx(4 * 2)
+
+
+def test_a_card_says_whose_weights_a_backbone_began_with(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    end = train(config, tmp_path / "run", bar=False)
+    made = dataclasses.replace(
+        Provenance.of(tmp_path / "run", end), pretrained="blazepose, x.tflite, sha256 ab"
+    )
+    for told in (_head(end, made), _licence(made)):
+        assert "began with weights" in told
+    assert "MediaPipe under Apache-2.0" in _licence(made)
+    nothing = dataclasses.replace(made, pretrained=None)
+    assert "began with" not in _head(end, nothing) + _licence(nothing)
 
 
 def test_code_without_entries_is_told(tmp_path: Path) -> None:
