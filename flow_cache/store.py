@@ -18,7 +18,7 @@ from flow_cache.runtime.hdf5 import Hdf5ContentError, named
 from flow_cache.runtime.lru_cache import LruCache
 from flow_cache.schema import STEPS, VideoRecord, region_in_words, region_words, step_name, writer_command
 from flow_cache.store_files import OF_DAMAGE, OpenFiles, UnknownVideoError, damaged
-from flow_cache.stored_video import StoredVideo
+from flow_cache.stored_video import StoredVideo, VideoFacts
 from flow_cache.video import VideoSource
 
 #: Larger fields are not worth to be read whole where a crop is asked for: 512 x 512 px.
@@ -58,7 +58,7 @@ class FlowStore:
 
     def __init__(self, path: Path | str, keep_bytes: int = 0) -> None:
         self._path = Path(path)
-        self._recent: LruCache[tuple[str, int, int]] = LruCache(keep_bytes)  # by video, frame, step
+        self._recent: LruCache[tuple[VideoFacts, int, int]] = LruCache(keep_bytes)  # frame, step
         self._opened: dict[int, OpenFiles] = {}  # by process
         self._located: dict[str, Path] | None = None  # the file of each video
         if not self.files():
@@ -151,7 +151,7 @@ class FlowStore:
         width, height = held.facts.width, held.facts.height
         x, y, columns, rows = pixels_touched(box, width, height)
         if 2 * 2 * height * width <= min(self._recent.most_bytes, _LARGEST_KEPT):  # two axes of int16
-            field = held.name, frame, step
+            field = held.facts, frame, step  # these facts end where the file changes
             whole = self._recent.get(field, lambda: fields.read(frame, 0, 0, width, height))
             stored = whole[:, y : y + rows, x : x + columns]
         else:
@@ -161,6 +161,7 @@ class FlowStore:
     def close(self) -> None:
         """Close what this process opened; a later call opens it again, and sees what is there then."""
         self._located = None
+        self._recent.clear()
         if (opened := self._opened.pop(os.getpid(), None)) is not None:
             opened.close()
 

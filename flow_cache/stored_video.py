@@ -64,9 +64,13 @@ class StoredStep(NamedTuple):
         return found
 
 
-@dataclass
+@dataclass(eq=False)
 class VideoFacts:
-    """What was checked of a video, and holds as long as its file does not change."""
+    """What was checked of a video, and holds as long as its file does not change.
+
+    An object is equal to itself alone: those who keep what they read under it find nothing of a file before
+    its change.
+    """
 
     width: int  # px
     height: int  # px

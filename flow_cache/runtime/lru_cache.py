@@ -26,6 +26,12 @@ class LruCache(Generic[Key]):
     def __reduce__(self) -> tuple[type[LruCache], tuple[int]]:
         return LruCache, (self.most_bytes,)
 
+    def clear(self) -> None:
+        """Keep nothing of what was read so far."""
+        with self._lock:
+            self._arrays.clear()
+            self._bytes = 0
+
     def get(self, key: Key, read: Callable[[], np.ndarray]) -> np.ndarray:
         """The array of a key, which is shared, and so cannot be written to; read where it is not here."""
         with self._lock:

@@ -433,6 +433,16 @@ def test_a_closed_store_sees_what_was_written_since(path: Path) -> None:
     store.close()
 
 
+def test_what_a_store_keeps_in_memory_goes_when_it_closes(path: Path) -> None:
+    store = FlowStore(path, keep_bytes=2**20)
+    store.read("a", 1, 2)
+    store.close()
+    with FlowWriter(path) as writer:
+        writer.write("a", 1, 2, some_flow(6))
+    np.testing.assert_array_equal(store.read("a", 1, 2).displacement, some_flow(6))
+    store.close()
+
+
 def test_other_frames_or_settings_under_one_name_are_refused(path: Path) -> None:
     with FlowWriter(path) as writer:
         with pytest.raises(FlowCacheError, match="whose frames are not those of videos/a"):

@@ -164,6 +164,20 @@ def test_a_file_that_is_opened_again_is_looked_at_anew_if_it_changed(
             store.read("a", 0, 1)
 
 
+def test_flow_kept_in_memory_is_not_that_of_a_file_before_its_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_files.OpenFiles.__init__, "__defaults__", (1,))
+    age(*folder.glob("*.h5"))
+    with FlowStore(folder, keep_bytes=2**20) as store:
+        before = store.read("a", 0, 1).displacement
+        store.read("bb", 0, 1)  # closes the file of the other
+        with FlowWriter(folder / "a.h5") as writer:
+            writer.write("a", 0, 1, np.full((2, 10, 20), 7, np.float32))
+        after = store.read("a", 0, 1).displacement
+    assert (before[0, 0, 0], after[0, 0, 0]) == (1, 7)
+
+
 def test_threads_and_copies_share_what_is_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_files.OpenFiles.__init__, "__defaults__", (1,))
     wrong: list[object] = []
