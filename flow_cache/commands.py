@@ -327,10 +327,17 @@ def _verify(options: argparse.Namespace) -> None:
             f"{options.store}: {counted(found.read, 'field')} read, {len(found.damaged)} damaged; "
             f"{found.estimated_again} estimated again, {len(found.different)} came out otherwise"
         )
-        if options.forget and found.damaged:
+        if options.forget and found.damaged_fields:
             forget_fields(store, found.damaged_fields)
-            forgotten = counted(len(found.damaged), "field")
+            forgotten = counted(len(found.damaged_fields), "field")
             print(f"{options.store}: {forgotten} forgotten; precompute estimates them again")
+    if found.lasting:
+        some = "; ".join(found.lasting[:3])
+        more = f"; and {len(found.lasting) - 3} more, listed above" if len(found.lasting) > 3 else ""
+        raise FlowCacheError(
+            f"{options.store}: damaged beyond single fields, which verify --forget cannot mend; write the "
+            f"video anew, to another file: {some}{more}"
+        )
     if found.different:
         raise FlowCacheError("what came out otherwise is not what this estimator makes of these frames")
     if found.damaged and not options.forget:

@@ -109,6 +109,7 @@ class Verification:
     read: int = 0  # of these, those that were read
     damaged: tuple[str, ...] = ()  # what could not be: a file, a video, a step or a field, and why
     damaged_fields: tuple[tuple[str, int, int], ...] = ()  # fields of these: video, frame, step
+    lasting: tuple[str, ...] = ()  # of `damaged`, what is no field, and so stays when fields are forgotten
     estimated_again: int = 0  # fields of the sample
     different: tuple[str, ...] = ()  # of these, those that came out otherwise: where, and by how much
     _files: dict[str, Path] = field(default_factory=dict, repr=False)  # by video
@@ -124,7 +125,7 @@ class Verification:
         with self._noting(str(path)):
             for video in file.videos():
                 if (other := self._files.setdefault(video, path)) != path:
-                    self.damaged += (f"video {video!r} is in {other} and in {path}",)
+                    self._note_lasting(f"video {video!r} is in {other} and in {path}")
                 with self._noting(str(path)):
                     file.record(video)
                     self.finished += sum(int(file.finished(video, step).sum()) for step in file.steps(video))
@@ -170,7 +171,11 @@ class Verification:
             if not isinstance(error, DamagedStoreError) and error.errno != errno.EIO:
                 raise
             why = str(error.__cause__ or error)
-            self.damaged += (why if where in why else f"{where}: {why}",)
+            self._note_lasting(why if where in why else f"{where}: {why}")
+
+    def _note_lasting(self, fault: str) -> None:
+        self.damaged += (fault,)
+        self.lasting += (fault,)
 
 
 def verify_store(

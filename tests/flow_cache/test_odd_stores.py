@@ -175,6 +175,29 @@ def test_tiles_that_an_estimator_wrote_and_that_are_gone_are_damage(path: Path) 
     assert found.damaged_fields == (("a", 1, 1),)
 
 
+def test_forgetting_names_what_it_cannot_mend(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(path, "r+", libver="v110") as file:
+        for broken in ("b", "c"):
+            file.copy("a", broken)
+        del file["b"].attrs["width"]
+        del file["c/flow/+1"]
+        file["a"].attrs["estimator"] = "dis"
+        file["a/finished/+1"][:] = 1
+    assert main(["verify", str(path), "--sample", "0", "--forget"]) == 2
+    out, err = capsys.readouterr()
+    assert f"{path}: 2 fields forgotten" in out  # of one line: no tile of frames 1, 2
+    (said,) = err.splitlines()
+    assert "which verify --forget cannot mend; write the video anew" in said
+    assert f"{path}: /b@width is missing; " in said
+    assert "/c/flow/+1 is missing" in said
+    with FlowStore(path) as store:
+        assert store.finished("a", 1).tolist() == [True, False, False]
+    assert main(["verify", str(path), "--sample", "0", "--forget"]) == 2
+    out, err = capsys.readouterr()
+    assert "forgotten" not in out
+    assert f"{path}: /b@width is missing; " in err
+
+
 def test_fields_without_tiles_cost_nothing_to_verify(path: Path) -> None:
     """Of 16,384 x 16,384 px, each field would take 3 GB to read."""
     with h5py.File(path, "r+", libver="v110") as file:
