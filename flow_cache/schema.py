@@ -112,14 +112,29 @@ def region_in_words(around: str) -> str:
     return f"around {region['boxes']} boxes ({region['boxes_hash'][:8]}) with margin {region['margin']:g}"
 
 
+#: Stands for a slash in the name of a group. It is not escaped, and so in the name of no video: older stores
+#: would read otherwise.
+SLASH = "%2F"
+
+
 def group_name(video: str) -> str:
     """The name of a video's group: HDF5 takes a slash, as in SEQ-02/img1, for a group within a group."""
-    return video.replace("/", "%2F")
+    return video.replace("/", SLASH)
 
 
 def video_of_group(name: str) -> str:
     """The video whose group has a name."""
-    return name.replace("%2F", "/")
+    return name.replace(SLASH, "/")
+
+
+def check_video_name(video: str, source: Path | str) -> None:
+    """Raise FlowCacheError for a name that a store would read as another; `source` is where the video is."""
+    if SLASH in video:
+        raise FlowCacheError(
+            f"video {video!r} ({source}): a flow store reads {SLASH} in a name as a slash, and would list it "
+            f"as {video_of_group(video)!r}; give it another name, {quoted(f'NAME={source}')}, or that one to "
+            "go on with an older store"
+        )
 
 
 def make_group(file: h5py.File, record: VideoRecord) -> None:

@@ -33,7 +33,7 @@ from flow_cache.images import (
     read_image,
 )
 from flow_cache.runtime.words import quoted
-from flow_cache.schema import VideoRecord
+from flow_cache.schema import SLASH, VideoRecord, check_video_name
 from flow_cache.video_file import VideoFile
 
 
@@ -90,6 +90,8 @@ def name_sources(
                 f"two videos named {name!r}: {other} and {path}; name them: {first} {second}"
             )
         paths[name] = path
+    for name, path in paths.items():
+        check_video_name(name, path)
     return [VideoSource(path, name) for name, path in paths.items()]
 
 
@@ -101,7 +103,8 @@ def name_source(source: Path | str | VideoSource) -> VideoSource:
 
 def is_name(name: str) -> bool:
     """Whether a text can be the name of a video: folders below one another, so that it can be a path too."""
-    return name.isprintable() and not {"", ".", ".."} & set(name.split("/")) and "\\" not in name
+    folders = set(name.split("/"))
+    return name.isprintable() and not {"", ".", ".."} & folders and "\\" not in name and SLASH not in name
 
 
 def find_name(names: Collection[str], folder: PurePath) -> str | None:

@@ -62,9 +62,11 @@ class FlowWriter:
         """Make room for the steps of a video; steps that the store has already stay as they are.
 
         `planned` are the fields (frame, step) that will be written, beside those that were planned before;
-        None for every field of these steps. Raises FlowCacheError where the store holds a video of that name
-        with other frames, or flow of it from another estimator, with other settings or around other boxes.
+        None for every field of these steps. Raises FlowCacheError for a name with %2F, and where the store
+        holds a video of that name with other frames, or flow of it from another estimator, with other
+        settings or around other boxes.
         """
+        schema.check_video_name(record.name, record.source)
         count = len(record.frame_names)
         wanted = {
             step: np.zeros(count, np.uint8) if planned is not None else schema.every_field(count, step)

@@ -8,7 +8,8 @@ import pytest
 from flow_cache.__main__ import main
 from flow_cache.errors import FlowCacheError
 from flow_cache.store import FlowStore
-from flow_cache.video import VideoSource, find_name, name_source, name_sources, video_name
+from flow_cache.video import VideoSource, find_name, name_source, name_sources, open_video, video_name
+from flow_cache.writer import FlowWriter
 
 MakeFolder = Callable[..., Path]
 
@@ -62,7 +63,7 @@ def test_a_user_may_name_a_video(tmp_path: Path) -> None:
     assert (named.name, named.path, str(named)) == ("SEQ-02/x", plain, f"SEQ-02/x={plain}")
     assert str(name_source(plain)) == str(plain)
     assert name_source(odd).path == odd
-    for wrong in ("..=walk", "a//b=walk", "/a=walk", "=walk", "a=", "a\n=walk"):
+    for wrong in ("..=walk", "a//b=walk", "/a=walk", "=walk", "a=", "a\n=walk", "a%2Fb=walk"):
         with pytest.raises(FlowCacheError, match="no NAME=PATH either: wanted a name such as"):
             name_source(wrong)
 
@@ -74,6 +75,26 @@ def test_what_only_a_user_can_tell_apart_is_refused(tmp_path: Path) -> None:
         names(tmp_path / "cam.mp4", tmp_path / "cam.avi")
     with pytest.raises(FlowCacheError, match="is given twice"):
         names(tmp_path / "walk", tmp_path / "walk")
+
+
+def test_a_name_that_a_store_reads_otherwise_is_refused(
+    make_folder: MakeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stores write a slash as %2F, and took such a folder's flow for that of a video walk/1."""
+    walk, out = make_folder("walk%2F1", 3), tmp_path / "flow.h5"
+    for given in (walk, VideoSource(walk, "walk%2F1")):
+        with pytest.raises(FlowCacheError, match=r"list it as 'walk/1'; give it another name, NAME=\S*%2F1,"):
+            name_sources([given])
+    settings = ["--preset", "ultrafast", "--steps", "1", "--out", str(out)]
+    assert main(["precompute", str(walk), *settings]) == 2
+    assert "a flow store reads %2F in a name as a slash" in capsys.readouterr().err
+    assert not out.exists()
+    with FlowWriter(out) as writer, pytest.raises(FlowCacheError, match="list it as 'walk/1'"):
+        writer.add_video(open_video(walk).record("dis", "{}", ""), (1,))
+    for name in ("walk_1", "walk/1", "50%", "a%2fb"):
+        assert main(["precompute", f"{name}={walk}", *settings]) == 0
+    with FlowStore(out) as store:
+        assert store.videos() == ("50%", "a%2fb", "walk/1", "walk_1")
 
 
 def test_frames_are_found_by_the_end_of_their_path() -> None:
