@@ -13,7 +13,14 @@ import numpy as np
 from flow_cache.chain import FlowChainReader, inside_frame, sample_flow
 from flow_cache.codec import encode_known
 from flow_cache.errors import FlowCacheError, MissingFlowError
-from flow_cache.plan import Field, checked_steps, plan_video
+from flow_cache.plan import (
+    Field,
+    check_steps_stay,
+    checked_steps,
+    plan_video,
+    steps_leaving,
+    warn_of_steps_leaving,
+)
 from flow_cache.runtime.progress import Tracker
 from flow_cache.schema import VideoRecord
 from flow_cache.store import FlowStore
@@ -52,21 +59,26 @@ def chain_flow(
         steps: frames from the first to the last of a chain; those that the store holds are copied.
         frames: by the name of a video, only fields that start or end at one of these; None for all fields.
 
-    Raises FlowCacheError for bad steps, frames that a video does not have, an `out` that is part of the store
-    or holds other flow, and, before the first field is written, MissingFlowError where no flow leads along.
+    The log tells of steps that lead out of a video. Raises FlowCacheError for bad steps, or where all lead
+    out of all videos, frames that a video does not have, an `out` that is part of the store or holds other
+    flow, and, before the first field is written, MissingFlowError where no flow leads along.
     """
     steps = checked_steps(steps)
     videos = store.videos() if frames is None else tuple(frames)
     if any(store.file(video).resolve() == Path(out).resolve() for video in videos):
         raise FlowCacheError(f"{out} is what the flow is read from; write chained flow to a file of its own")
     planned = {video: _plan(store, video, steps, frames) for video in videos}
+    leaving = {video: steps_leaving(len(store.frames(video)), steps, planned[video]) for video in videos}
+    check_steps_stay(leaving, steps)
+    warn_of_steps_leaving(leaving)
     chained = found = 0
     with (
         FlowWriter(out, filter) as writer,
         Tracker("chain", "fields", sum(map(len, planned.values()))) as tracker,
     ):
         for video, ways in planned.items():
-            writer.add_video(_record(store.record(video)), steps, ways)
+            within = tuple(step for step in steps if step not in leaving[video].steps)
+            writer.add_video(_record(store.record(video)), within, ways)
             left = writer.unfinished(video, ways)
             tracker.advance(len(ways) - len(left), found=len(ways) - len(left))
             found += len(ways) - len(left)
@@ -102,7 +114,7 @@ def _plan(
 ) -> dict[Field, tuple[int, ...]]:
     """The hops of every field that is wanted."""
     reader, chains = FlowChainReader(store), {}
-    for frame, step in plan_video(as_video(store.record(video)), steps, frames, None):
+    for frame, step in plan_video(as_video(store.record(video)), steps, frames):
         chains[frame, step] = hops = reader.hops(video, frame, step)
         if not hops:
             raise MissingFlowError(

@@ -133,6 +133,7 @@ def _add_chain(commands: argparse._SubParsersAction) -> None:
 
 
 def _precompute(options: argparse.Namespace) -> None:
+    from flow_cache.plan import check_steps_stay, steps_leaving
     from flow_cache.precompute import precompute
     from flow_cache.shards import assign_shards
     from flow_cache.video import name_sources, open_video, probe_video
@@ -160,6 +161,9 @@ def _precompute(options: argparse.Namespace) -> None:
     if options.shard is not None:
         number, count = options.shard
         videos = [probe_video(video) for video in options.videos]
+        # A shard may get short videos alone, and so be left without fields: all of them together may not.
+        check_steps_stay({v.name: steps_leaving(v.frames, options.steps) for v in videos}, options.steps)
+        settings["allow_empty"] = True
         share = assign_shards(options.out, videos, count)[number - 1]
         fills = [(shard.path, list(shard.sources)) for shard in share]
         if not fills:

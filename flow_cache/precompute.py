@@ -21,7 +21,17 @@ from flow_cache.choices import COMMIT_SECONDS, MARGIN
 from flow_cache.codec import encode, encode_known
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.plan import Field, check_names, checked_steps, plan_video
+from flow_cache.plan import (
+    Field,
+    StepsLeaving,
+    check_names,
+    check_steps_stay,
+    checked_steps,
+    near_people,
+    plan_video,
+    steps_leaving,
+    warn_of_steps_leaving,
+)
 from flow_cache.roi import PeopleBoxes, read_people_boxes
 from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.json_file import read_json
@@ -186,6 +196,7 @@ def precompute(
     processes: int = 1,
     commit_seconds: float = COMMIT_SECONDS,
     progress: bool | Report = True,
+    allow_empty: bool = False,
 ) -> PrecomputeSummary:
     """Estimate the flow of videos into a store; what the store has already is not done again.
 
@@ -195,7 +206,8 @@ def precompute(
         sources: folders of images or video files, or NAME=PATH, or one of them; `name_sources` says what they
             are called.
         out: the .h5 file to write.
-        steps: from a frame to which others, e.g. -1 for the one before.
+        steps: from a frame to which others, e.g. -1 for the one before. The log tells of those that lead out
+            of a video.
         estimator: the default is DIS with its medium preset.
         frames: by the name of the video, the indices of frames of interest: only fields that start or end at
             one of them, as propagating labels from them needs; all fields of a video that is not named. A
@@ -206,6 +218,8 @@ def precompute(
         filter, commit_seconds: as of `FlowWriter`.
         processes: how many processes estimate; 1 is this process, with all threads of OpenCV.
         progress: show a bar, or lines where there is no terminal; or what to call with each `Progress`.
+        allow_empty: no error where all steps lead out of all videos, as of a share of them, which may be the
+            short ones.
 
     Raises FlowCacheError for a bad source, setting or store; the message says which and what to do.
     """
@@ -222,11 +236,19 @@ def precompute(
     near: dict[str, PeopleBoxes | None] = dict.fromkeys([video.name for video in videos])
     if around is not None:
         near |= read_people_boxes(Path(around), videos, margin)
-    plans = {video.name: plan_video(video, steps, frames, near[video.name]) for video in videos}
+    plans: dict[str, list[Field]] = {}
+    leaving: dict[str, StepsLeaving] = {}
+    for video in videos:
+        fields = plan_video(video, steps, frames)
+        leaving[video.name] = steps_leaving(len(video.frame_names), steps, fields)
+        plans[video.name] = near_people(fields, near[video.name])
+    if not allow_empty:
+        check_steps_stay(leaving, steps)
+    warn_of_steps_leaving(leaving)
     records = {video.name: _record(video, estimator, near[video.name]) for video in videos}
     with FlowWriter(Path(out), filter, commit_seconds) as writer, _estimation(estimator, processes) as run:
         for video in videos:
-            within = tuple(step for step in steps if abs(step) < len(video.frame_names))
+            within = tuple(step for step in steps if step not in leaving[video.name].steps)
             writer.add_video(records[video.name], within, plans[video.name])
         left = {name: writer.unfinished(name, plan) for name, plan in plans.items()}
         so_far = before = _before(videos, plans, left)

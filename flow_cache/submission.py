@@ -25,7 +25,7 @@ import numpy as np
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import DenseInverseSearch, FlowEstimator, settings_hash
-from flow_cache.plan import checked_steps, plan_fields
+from flow_cache.plan import check_steps_stay, checked_steps, plan_fields, steps_leaving, warn_of_steps_leaving
 from flow_cache.precompute import (
     PrecomputeSummary,
     Progress,
@@ -45,7 +45,7 @@ from flow_cache.runtime.words import quoted
 from flow_cache.schema import STEPS
 from flow_cache.shards import Shard, assign_shards, known_videos
 from flow_cache.store import FlowStore
-from flow_cache.video import VideoSource, name_sources, probe_video
+from flow_cache.video import VideoProbe, VideoSource, name_sources, probe_video
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -93,7 +93,13 @@ class ShardJob(RequeuedJob):
         try:
             with _stopping_like_an_interrupt(), ProgressDisplay() as display:
                 summaries = [
-                    precompute(file.sources, file.path, progress=partial(report, file.path), **self.settings)
+                    precompute(
+                        file.sources,
+                        file.path,
+                        progress=partial(report, file.path),
+                        allow_empty=True,  # `submit` has looked at all videos together
+                        **self.settings,
+                    )
                     for file in self.files
                 ]
         except BaseException:
@@ -253,11 +259,13 @@ def submit(
     videos = [probe_video(source) for source in name_sources(sources, known_videos(out))]
     if unknown := sorted(set(frames or {}) - {video.name for video in videos}):
         raise FlowCacheError(f"frames of videos that are not given: {unknown}")
-    planned = {}
+    planned, leaving = {}, {}
     for video in videos:
-        planned[video.name] = len(plan_fields(video.frames, steps, (frames or {}).get(video.name)))
-        if not planned[video.name]:
-            raise FlowCacheError(f"{video.path}: of its {video.frames} frames none is wanted; see --frames")
+        fields = plan_fields(video.frames, steps, _wanted_frames(video, frames))
+        planned[video.name] = len(fields)
+        leaving[video.name] = steps_leaving(video.frames, steps, fields)
+    check_steps_stay(leaving, steps)
+    warn_of_steps_leaving(leaving)
     _try_out(estimator)
     shares = [share for share in assign_shards(out, videos, jobs) if share]
     for shard in itertools.chain(*shares):
@@ -278,6 +286,17 @@ def submit(
     under_way = Submission(out, cluster, folder, tuple(map(Submitted, submitted, works)))
     under_way.keep_record()
     return under_way
+
+
+def _wanted_frames(video: VideoProbe, frames: Mapping[str, Iterable[int]] | None) -> list[int] | None:
+    """The frames of interest of a video, as many as it announces; None for all, FlowCacheError for none."""
+    if frames is None or video.name not in frames:
+        return None
+    wanted = frames[video.name] if isinstance(frames[video.name], range) else set(frames[video.name])
+    there = [frame for frame in range(video.frames) if frame in wanted]
+    if not there:
+        raise FlowCacheError(f"{video.path}: of its {video.frames} frames none is wanted; see --frames")
+    return there
 
 
 def _job_file(shard: Shard, planned: Mapping[str, int]) -> JobFile:

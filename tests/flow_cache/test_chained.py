@@ -129,6 +129,19 @@ def test_what_cannot_be_chained_is_told_before_writing(tmp_path: Path, smooth: F
         chain_flow(store, tmp_path / "long.h5", (0, 3))
 
 
+def test_steps_that_lead_out_are_an_error_if_nothing_is_left(
+    tmp_path: Path, smooth: Fields, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, long = store_of(tmp_path / "short.h5", smooth), tmp_path / "long.h5"
+    with pytest.raises(FlowCacheError, match=r"every step leads out: 'walk' of 8 frames \(-9, \+8\)"):
+        chain_flow(store, long, (8, -9))
+    assert not long.exists()
+    assert chain_flow(store, long, (7, 8)).chained == 1
+    assert caplog.messages == ["no flow over steps that lead out of the video: 'walk' of 8 frames (+8)"]
+    with FlowStore(long) as chained:
+        assert chained.steps("walk") == (7,)
+
+
 def test_flow_of_other_makers_does_not_mix(tmp_path: Path, smooth: Fields) -> None:
     chain_flow(store_of(tmp_path / "a.h5", smooth), tmp_path / "long.h5", (3,))
     other = store_of(tmp_path / "b.h5", smooth, replace(RECORD, estimator="raft_small", settings_hash="r"))

@@ -247,6 +247,18 @@ def test_shards_read_as_one_store(
                 np.testing.assert_array_equal(flow, other)
 
 
+def test_a_shard_of_short_videos_alone_is_no_error(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["precompute", str(make_folder("long")), str(make_folder("short", 2)), "--preset", "ultrafast"]
+    command += ["--out", str(tmp_path / "flow"), "--shard"]
+    assert main([*command, "2/2", "--steps=9"]) == 2
+    assert "every step leads out: 'long' of 6 frames (+9), 'short' of 2" in capsys.readouterr().err
+    for shard, fields in (("1/2", "2 fields of long"), ("2/2", "0 fields of short")):
+        assert main([*command, shard, "--steps=4"]) == 0
+        assert fields in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
 def test_impossible_shards_are_refused(
     make_folder: MakeFolder, tmp_path: Path, shard: str, capsys: pytest.CaptureFixture[str]

@@ -68,14 +68,14 @@ def test_a_plan_holds_the_fields_within_the_video(
 def test_a_range_is_cut_to_each_video() -> None:
     names = tuple(f"{index:06d}" for index in range(6))
     video = Video(Path("walk.mp4"), "walk", 8, 8, names, "")
-    whole = plan_video(video, (-1, 2), None, None)
-    assert plan_video(video, (-1, 2), {"walk": range(10**12)}, None) == whole
+    whole = plan_video(video, (-1, 2), None)
+    assert plan_video(video, (-1, 2), {"walk": range(10**12)}) == whole
     assert plan_fields(6, (-1, 2), range(10**12)) == whole
-    some = plan_video(video, (1,), {"walk": range(1, 10**12, 3)}, None)
+    some = plan_video(video, (1,), {"walk": range(1, 10**12, 3)})
     assert some == [(0, 1), (1, 1), (3, 1), (4, 1)]  # those that touch frames 1 and 4
     for wanted in (range(6, 100_001), [3, *range(6, 100_001)]):
         with pytest.raises(FlowCacheError, match=r"^frames 6 to 100000 of walk\.mp4; wanted .* 0 to 5$"):
-            plan_video(video, (1,), {"walk": wanted}, None)
+            plan_video(video, (1,), {"walk": wanted})
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -142,10 +142,38 @@ def test_a_killed_run_resumes_to_what_an_undisturbed_run_gives(
         assert begun  # with a commit after every field, most of the work was kept
 
 
-def test_a_video_shorter_than_a_step_has_no_room_for_it(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_video_shorter_than_a_step_has_no_room_for_it(
+    tmp_path: Path, make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
     precompute([make_folder(count=2)], tmp_path / "flow.h5", estimator=FAST, progress=False)
     with FlowStore(tmp_path / "flow.h5") as store:
         assert store.steps("walk") == (-1, 1)
+    assert caplog.messages == [
+        "no flow over steps that lead out of the video: 'walk' of 2 frames (-3, -2, +2, +3)"
+    ]
+
+
+def test_steps_that_all_lead_out_are_an_error_unless_another_video_is_longer(
+    tmp_path: Path, make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    short, out = [make_folder(f"{count}", count) for count in (2, 3, 4, 5)], tmp_path / "flow.h5"
+    with pytest.raises(FlowCacheError, match=r"every step leads out: '5' of 5 frames \(-5, \+10\); wanted"):
+        precompute(short[3], out, (10, -5), FAST, progress=False)
+    with pytest.raises(FlowCacheError, match=r"'2' of 2 .*'3' of 3 .*'4' of 4 frames \(\+9\) and 1 more; w"):
+        precompute(short, out, (9,), FAST, progress=False)
+    with pytest.raises(FlowCacheError, match=r"every step leads out: '5' of 5 frames \(\+3\)"):
+        precompute(short[3], out, (3,), FAST, frames={"5": [2]}, progress=False)
+    assert not out.exists()
+    assert not caplog.messages
+    done = precompute(short, out, (4,), FAST, progress=False)
+    assert done.estimated == 1
+    assert caplog.messages == [
+        "no flow over steps that lead out of the video: "
+        "'2' of 2 frames (+4), '3' of 3 frames (+4), '4' of 4 frames (+4)"
+    ]
+    with FlowStore(out) as store:
+        assert [store.steps(name) for name in ("2", "5")] == [(), (4,)]
+    precompute(short[0], tmp_path / "empty.h5", (4,), FAST, progress=False, allow_empty=True)
 
 
 def test_bad_settings_are_refused_before_anything_is_written(tmp_path: Path, make_folder: MakeFolder) -> None:

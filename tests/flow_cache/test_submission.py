@@ -76,6 +76,15 @@ def test_local_jobs_give_what_one_process_gives_and_go_on_where_one_failed(
             assert shards.record(video) == one.record(video)
 
 
+def test_a_job_of_short_videos_alone_stops_no_other(
+    tmp_path: Path, videos: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = submit(videos[:2], tmp_path / "flow", 2, steps=(7,), estimator=FAST).wait(progress=False)
+    assert (done.videos, done.estimated) == (("clip0", "clip1"), 1)
+    assert caplog.messages == ["no flow over steps that lead out of the video: 'clip1' of 3 frames (+7)"]
+
+
 def test_slurm_is_asked_for_an_array_of_what_was_said(
     tmp_path: Path, videos: list[Path], slurm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +130,8 @@ def test_what_can_be_checked_is_checked_before_the_first_job(
         submit(videos, out, 2, frames={"walk": [1]})
     with pytest.raises(FlowCacheError, match=r"clip1: of its 3 frames none is wanted"):
         submit(videos, out, 2, frames={"clip1": [4]})
+    with pytest.raises(FlowCacheError, match=r"every step leads out: 'clip0' of 8 .* and 3 more; wanted"):
+        submit(videos, out, 2, steps=(8,))
     with pytest.raises(FlowCacheError, match=r"'none\.pth' of raft_small: no such file"):
         submit(videos, out, 2, estimator=RaftSmall("none.pth"))
     (tmp_path / "text.pth").write_text("text")
