@@ -215,6 +215,7 @@ def number_files(
     Names such as 000003+1 say frame and step. Others are taken as flow to the next frame, or to the one
     `step` later: from the frame of the same name where there is one for each file; else the numbers, which
     must follow one another and be as many as there are frames with such flow, begin at the first of these.
+    Two numbers may lead from frame to frame, and so say the step.
     `first` is the number that the first frame of the video has in names; None: it is found out. Raises
     FlowCacheError for names of another kind, or of two readings, two files of one field, or one that leaves.
     """
@@ -223,16 +224,29 @@ def number_files(
     if step is None and first is None and all(own):
         numbered = [(int(match[1]), int(match[2])) for match in own if match]
         return _checked(files, numbered, frame_names, "named by frame and step")
-    froms, named_step = _varying_numbers(files)
+    if first is None and (frames := _frames_by_name(files, frame_names, step or 1)):
+        numbered = [(frame, step or 1) for frame in frames]
+        return _checked(files, numbered, frame_names, "from the frame of the same name")
+    froms, named_step = _varying_numbers(files, len(frame_names))
     step = step or named_step or 1
     if first is not None:
         frames, how = [number - first for number in froms], f"number {first} is the first frame"
     else:
-        frames, how = _frames_of(files, froms, frame_names, step)
+        frames, how = _frames_in_order(files, froms, frame_names, step)
     return _checked(files, [(frame, step) for frame in frames], frame_names, how)
 
 
-def _varying_numbers(files: Sequence[Path]) -> tuple[list[int], int | None]:
+def _frames_by_name(files: Sequence[Path], frame_names: Sequence[str], step: int) -> list[int] | None:
+    """The frame of the same name as each file; None where one has no such frame."""
+    possible = starts(len(frame_names), step)
+    places = {PurePath(name).stem: place for place, name in enumerate(frame_names)}
+    by_name = [places.get(file.stem, -1) for file in files]
+    named = bool(PurePath(frame_names[0]).suffix)  # frames of a video file are numbered by us alone
+    complete = len(files) == len(possible)
+    return by_name if set(by_name) <= set(possible) and (named or complete) else None
+
+
+def _varying_numbers(files: Sequence[Path], frame_count: int) -> tuple[list[int], int | None]:
     """The number in each name that counts, and the step where two numbers lead from frame to frame."""
     patterns = {_NUMBER.sub("#", file.stem): file.name for file in reversed(files)}
     if len(patterns) > 1:
@@ -242,30 +256,37 @@ def _varying_numbers(files: Sequence[Path]) -> tuple[list[int], int | None]:
             "folder of its own, with --step for its direction"
         )
     columns = list(zip(*([int(number) for number in _NUMBER.findall(file.stem)] for file in files)))
-    varying = [column for column in columns if len(set(column)) > 1] or columns[:1] * (len(columns) == 1)
+    varying = [column for column in columns if len(set(column)) > 1]
+    if len(files) == 1 and (len(columns) == 1 or _is_pair(files[0], frame_count)):
+        varying = columns  # there is no other file to tell what varies
     if len(varying) == 2 and len(differences := {b - a for a, b in zip(*varying)} - {0}) == 1:
         return list(varying[0]), differences.pop()
     if len(varying) != 1:
+        suffix = files[0].suffix
         raise FlowCacheError(
             f"{files[0]}: {len(varying) or 'none'} of the numbers in the names count; wanted one, as in "
-            f"000000{files[0].suffix}, or frame and step, as in 000003+1{files[0].suffix}"
+            f"000000{suffix}, two from frame to frame, as in 0001_0002{suffix}, or frame and step, as in "
+            f"000003+1{suffix}"
         )
     return list(varying[0]), None
 
 
-def _frames_of(
+def _is_pair(file: Path, frame_count: int) -> bool:
+    """Whether a name has two numbers that can lead from frame to frame, as 0001_0002 has, not cam2_0001."""
+    numbers = _NUMBER.findall(file.stem)
+    if len(numbers) != 2:
+        return False
+    alike = len(numbers[0]) == len(numbers[1]) or not any(number.startswith("0") for number in numbers)
+    return alike and 0 < abs(int(numbers[1]) - int(numbers[0])) < frame_count
+
+
+def _frames_in_order(
     files: Sequence[Path], numbers: list[int], frame_names: Sequence[str], step: int
 ) -> tuple[list[int], str]:
-    """The frame that each file's flow starts from, and how that is known."""
+    """The frame that each file's flow starts from where the files are as many as such fields."""
     possible = starts(len(frame_names), step)
-    places = {PurePath(name).stem: place for place, name in enumerate(frame_names)}
-    by_name = [places.get(file.stem, -1) for file in files]
-    named = bool(PurePath(frame_names[0]).suffix)  # frames of a video file are numbered by us alone
-    complete = len(files) == len(possible)
-    if set(by_name) <= set(possible) and (named or complete):
-        return by_name, "from the frame of the same name"
     follow = all(after - before == 1 for before, after in itertools.pairwise(numbers))
-    if complete and follow:
+    if len(files) == len(possible) and follow:
         return list(possible), f"number {numbers[0]} is the first of as many as fit"
     raise FlowCacheError(
         f"{files[0].parent} holds {len(files)} files, numbers {numbers[0]} to {numbers[-1]}"

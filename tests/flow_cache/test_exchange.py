@@ -241,6 +241,25 @@ def test_names_of_frames_are_believed_before_numbers() -> None:
     assert fields("000002.flo", "000003.flo") == {(2, 1): "000002.flo", (3, 1): "000003.flo"}
 
 
+def test_a_single_pair_is_told_by_the_names_of_its_frames_or_by_two_numbers() -> None:
+    kitti = ("000000_10.png", "000000_11.png")
+    assert fields("000000_10.png", frames=kitti) == {(0, 1): "000000_10.png"}
+    assert fields("000000_11.png", frames=kitti, step=-1) == {(1, -1): "000000_11.png"}
+    assert fields("left.flo", frames=("left.png", "right.png")) == {(0, 1): "left.flo"}
+    for two in (("0001.png", "0002.png"), ("000000", "000001")):  # the latter of a video file
+        assert fields("0001_0002.flo", frames=two) == {(0, 1): "0001_0002.flo"}
+        assert fields("0002_0001.flo", frames=two) == {(1, -1): "0002_0001.flo"}
+    assert fields("flow_9_11.flo", frames=("a.png", "b.png", "c.png")) == {(0, 2): "flow_9_11.flo"}
+    assert fields("0003_0005.flo", first=1) == {(2, 2): "0003_0005.flo"}
+    with pytest.raises(FlowCacheError, match=r"1 files, numbers 1 to 1, .* --first-frame 0 or --first-"):
+        fields("0001_0002.flo")
+    for no_pair in ("000000_10.flo", "cam2_0001.flo", "3_3.flo", "1_2_3.flo"):
+        with pytest.raises(
+            FlowCacheError, match=r"none of the numbers .* two from frame to frame, as in 0001_"
+        ):
+            fields(no_pair)
+
+
 def test_a_step_may_lead_back_or_farther() -> None:
     back = names("%06d.flo", *range(1, 6))
     assert fields(*back, step=-1) == {(frame, -1): f"{frame:06d}.flo" for frame in range(1, 6)}
