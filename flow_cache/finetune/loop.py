@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from flow_cache.errors import FlowCacheError
 from flow_cache.estimators import inputs
 from flow_cache.estimators.raft import load_weights
-from flow_cache.finetune.samples import Field, FlowSample, draw_sample
+from flow_cache.finetune.samples import DATA, Field, FlowSample, draw_sample, identity
 from flow_cache.finetune.settings import FinetuneSettings
 from flow_cache.runtime.atomic import atomic_write
 from flow_cache.runtime.progress import Tracker, log_line
@@ -21,6 +22,7 @@ from flow_cache.runtime.progress import Tracker, log_line
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_LOG = logging.getLogger(__name__)
 LAST, WEIGHTS = "last.pt", "weights.pt"
 _LINE_EVERY = 100  # steps
 
@@ -52,7 +54,7 @@ def finetune(
     if not fields:
         raise FlowCacheError("no fields to learn from; wanted a store with flow, beside what is held out")
     about = {**asdict(settings), "zoom": list(settings.zoom), "from": inputs.fingerprint(weights)}
-    about["fields"] = _identity(fields)
+    about |= identity(fields)
     on = inputs.pick_device(device)
     state = _begin(settings, weights, out / LAST, about, on)
     started, losses = time.monotonic(), []
@@ -124,15 +126,24 @@ def _begin(
     if not last.exists():
         return _State(network, optimizer, 0)
     content = inputs.read_checkpoint(last)
-    if content.get("about") != about:
-        was = content.get("about") or {}
-        other = sorted(key for key in {*about, *was} if about.get(key) != was.get(key))
-        raise FlowCacheError(
-            f"{last} was begun with other settings ({', '.join(other)}); give the same, or another folder"
-        )
+    _check_same(last, content.get("about") or {}, about)
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimizer"])
     return _State(network, optimizer, int(content["step"]))
+
+
+def _check_same(last: Path, was: dict[str, Any], about: dict[str, Any]) -> None:
+    """Raise FlowCacheError unless a run goes on as it was begun; older ones do not say with what data."""
+    unsaid = [key for key in DATA if was and key not in was]
+    other = sorted(key for key in {*about, *was} - {*unsaid} if about.get(key) != was.get(key))
+    if other:
+        raise FlowCacheError(
+            f"{last} was begun with other settings or data ({', '.join(other)}); give the same, or another "
+            "folder"
+        )
+    if unsaid:
+        said = f"{last} does not say with which {', '.join(unsaid)} it was begun"
+        _LOG.warning("%s; it goes on with those that are given", said)
 
 
 def _save(last: Path, state: _State, about: dict[str, Any]) -> None:
@@ -146,10 +157,3 @@ def _save(last: Path, state: _State, about: dict[str, Any]) -> None:
     }
     with atomic_write(last) as temporary:
         torch.save(content, temporary)
-
-
-def _identity(fields: Sequence[Field]) -> str:
-    """A hash of which fields there are to learn from."""
-    import hashlib
-
-    return hashlib.sha256("\n".join(f"{f.video} {f.frame} {f.step}" for f in fields).encode()).hexdigest()

@@ -6,7 +6,8 @@ on after a kill sees what it would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,12 @@ import cv2
 import numpy as np
 
 from flow_cache.errors import FlowCacheError
+from flow_cache.file_hashes import hash_of_all, hash_of_file
 from flow_cache.finetune.augment import change_colours, flip, flying_patches
 from flow_cache.finetune.settings import FinetuneSettings
 from flow_cache.images import read_image
 from flow_cache.runtime.lru_cache import LruCache
-from flow_cache.source_frames import find_source_frames
+from flow_cache.source_frames import SHA256, find_source_frames
 from flow_cache.store import FlowStore
 from flow_cache.video import Video
 
@@ -67,8 +69,27 @@ class StoredPairs:
         """Where people are in a frame: (H, W) bool; None where nobody knows."""
         if self._masks is None:
             return None
-        path = self._masks / video / f"{Path(self._videos[video].frame_names[frame]).stem}.png"
+        path = self._mask(self._masks, video, frame)
         return self._recent.get((video, frame, "people"), lambda: np.any(read_image(path), axis=-1))
+
+    def identity(self, video: str, frames: Iterable[int]) -> dict[str, str]:
+        """What tells a video's flow, its frames, and the masks of some of these from any others.
+
+        Raises FlowCacheError for a mask that cannot be read.
+        """
+        record, source = self.store.record(video), self._videos[video].path
+        content = record.source_hash
+        if not SHA256.fullmatch(content):  # of rendered flow, it is no hash
+            files = [source / name for name in record.frame_names] if source.is_dir() else [source]
+            content = hash_of_all(files, hash_of_file)
+        masks = "none"
+        if self._masks is not None:
+            masks = hash_of_all([self._mask(self._masks, video, frame) for frame in frames], hash_of_file)
+        made = (record.estimator, record.settings_hash, record.around)
+        return {"flow": " ".join(made), "frames": content, "masks": masks}
+
+    def _mask(self, masks: Path, video: str, frame: int) -> Path:
+        return masks / video / f"{Path(self._videos[video].frame_names[frame]).stem}.png"
 
     def _video(self, name: str) -> Video:
         return find_source_frames(self.store.record(name))
@@ -109,6 +130,22 @@ class Field:
         """(2, H, W) float32 px, x first, of a box x, y, width, height px; NaN where it is not known."""
         flow = self.pairs.store.read(self.video, self.frame, self.step, box).displacement
         return np.where(np.abs(flow) < FARTHEST_PX, flow, np.nan)
+
+
+#: What of the data `identity` tells apart.
+DATA = ("fields", "flow", "frames", "masks")
+
+
+def identity(fields: Sequence[Field]) -> dict[str, str]:
+    """Hashes of `DATA`, by which a run that goes on knows again what it learned from."""
+    starts: dict[tuple[StoredPairs, str], set[int]] = {}
+    for field in fields:
+        starts.setdefault((field.pairs, field.video), set()).add(field.frame)
+    lines = {"fields": [f"{field.video} {field.frame} {field.step}" for field in fields]}
+    for (pairs, video), frames in starts.items():
+        for what, content in pairs.identity(video, sorted(frames)).items():
+            lines.setdefault(what, []).append(f"{video} {content}")
+    return {what: hashlib.sha256("\n".join(lines[what]).encode()).hexdigest() for what in DATA}
 
 
 def draw_sample(fields: Sequence[Field], settings: FinetuneSettings, step: int, place: int) -> FlowSample:

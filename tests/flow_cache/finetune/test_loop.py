@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from flow_cache.finetune.settings import FinetuneSettings
 class MovingPictures:
     """Stands for `StoredPairs`: noise that moves by (3, 0) px, with people in its upper half."""
 
-    def __init__(self) -> None:
+    def __init__(self, **other: str) -> None:
+        self._identity = {"flow": "exact", "frames": "noise", "masks": "none", **other}
         rng = np.random.default_rng(0)
         self._first = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
         self.store = self
@@ -29,6 +31,9 @@ class MovingPictures:
 
     def people(self, video: str, frame: int) -> np.ndarray:
         return np.arange(128)[:, None].repeat(128, axis=1) < 64
+
+    def identity(self, video: str, frames: Iterable[int]) -> dict[str, str]:
+        return self._identity
 
     def read(self, video: str, frame: int, step: int, box: tuple | None = None) -> object:
         width, height = (128, 128) if box is None else box[2:]
@@ -70,8 +75,28 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(weights: str, tmp_path: Path
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
     assert any(not torch.equal(straight[name], before[name]) for name in straight)
     assert RaftSmall(str(tmp_path / "a" / "weights.pt"), device="cpu").settings()["iterations"] == 12
-    with pytest.raises(FlowCacheError, match=r"begun with other settings \(rate\)"):
+    with pytest.raises(FlowCacheError, match=r"begun with other settings or data \(rate\); give the"):
         finetune(FIELDS, weights, tmp_path / "a", FinetuneSettings(**SHORT, rate=1e-3), "cpu")
+
+
+def test_a_run_goes_on_with_its_own_data_alone(
+    weights: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    finetune(FIELDS, weights, tmp_path, FinetuneSettings(**SHORT), "cpu")
+    for what in ("flow", "frames", "masks"):
+        other = [Field(MovingPictures(**{what: "other"}), "noise", 0, 1)]  # type: ignore[arg-type]
+        with pytest.raises(FlowCacheError, match=rf"begun with other settings or data \({what}\)"):
+            finetune(other, weights, tmp_path, FinetuneSettings(**SHORT), "cpu")
+    assert not caplog.messages
+    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    for what in ("flow", "frames", "masks"):  # as before these were kept
+        del last["about"][what]
+    torch.save(last, tmp_path / "last.pt")
+    finetune(FIELDS, weights, tmp_path, FinetuneSettings(**SHORT), "cpu")
+    assert len(caplog.messages) == 1
+    assert "last.pt does not say with which flow, frames, masks it was begun" in caplog.messages[0]
+    with pytest.raises(FlowCacheError, match=r"other settings or data \(fields\)"):
+        finetune(FIELDS * 2, weights, tmp_path, FinetuneSettings(**SHORT), "cpu")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(weights: str, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
 from flow_cache.errors import FlowCacheError
 from flow_cache.finetune.augment import change_colours, flip, flying_patches
-from flow_cache.finetune.samples import StoredPairs, draw_sample
+from flow_cache.finetune.samples import StoredPairs, draw_sample, identity
 from flow_cache.finetune.settings import FinetuneSettings
 from flow_cache.video import open_video
 from flow_cache.writer import FlowWriter
@@ -83,6 +84,54 @@ def test_frames_that_are_not_there_are_named(moving: StoredPairs, tmp_path: Path
     (tmp_path / "walk").rename(tmp_path / "gone")
     with pytest.raises(FlowCacheError, match="frames of video 'walk' are not there"):
         StoredPairs(tmp_path / "flow.h5")
+
+
+def test_other_flow_frames_and_masks_are_told_apart(moving: StoredPairs, tmp_path: Path) -> None:
+    path, masks = tmp_path / "flow.h5", Path("masks")
+    was = identity(moving.fields())
+    moving.store.close()
+
+    def changed(masks: Path | None) -> list[str]:
+        pairs = StoredPairs(path, masks)
+        found = identity(pairs.fields())
+        pairs.store.close()
+        return [what for what in found if found[what] != was[what]]
+
+    assert changed(masks) == []
+    assert changed(None) == ["masks"]
+    mask = tmp_path / "masks" / "walk" / "0002.png"
+    content = mask.read_bytes()
+    mask.write_bytes((tmp_path / "walk" / "0002.png").read_bytes())
+    assert changed(masks) == ["masks"]
+    mask.unlink()
+    with pytest.raises(FlowCacheError, match=r"0002\.png cannot be read"):
+        changed(masks)
+    mask.write_bytes(content)
+    for key, value, told in (
+        ("estimator", "dis", ["flow"]),
+        ("settings_hash", "5678", ["flow"]),
+        ("around", '{"margin": 0.5, "boxes": 1, "boxes_hash": "b"}', ["flow"]),
+        ("source_hash", "rendered, seed 3", []),
+    ):
+        with h5py.File(path, "r+") as file:
+            before = file["walk"].attrs[key]
+            file["walk"].attrs[key] = value
+        assert changed(masks) == told
+        with h5py.File(path, "r+") as file:
+            file["walk"].attrs[key] = before
+
+
+def test_frames_of_rendered_flow_are_told_apart_by_what_they_show(
+    moving: StoredPairs, tmp_path: Path
+) -> None:
+    path = tmp_path / "flow.h5"
+    moving.store.close()
+    with h5py.File(path, "r+") as file:
+        file["walk"].attrs["source_hash"] = "rendered, seed 3"  # of which there may be others
+    was = identity(StoredPairs(path).fields())
+    cv2.imwrite(str(tmp_path / "walk" / "0003.png"), np.zeros((128, 160, 3), np.uint8))
+    found = identity(StoredPairs(path).fields())
+    assert [what for what in found if found[what] != was[what]] == ["frames"]
 
 
 def test_flips_keep_the_flow_true(rng: np.random.Generator) -> None:
