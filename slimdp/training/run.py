@@ -67,7 +67,8 @@ def train(
         out: the run's folder (`slimdp.training.run_folder`); made where it is missing.
         resume: go on from `last.pt`, on a CPU bit for bit as if the run had never stopped, or begin.
         initial: another run's `stage_<name>.pt`, to begin with its weights. If this run has a stage of that
-            name, it and those before it must have the same settings there, and count as done.
+            name, it and those before it must have the same settings there, and count as done; one stage at
+            least must be left to train.
         device: "cpu", "cuda", "cuda:1", ..., or "auto": a GPU if there is one.
         bar: show a progress bar in a terminal; otherwise plain lines.
 
@@ -271,6 +272,9 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
         count = names.index(done[-1].name) + 1
         there = checkpoint.config.replace(stages=done)
         check_same_settings(initial, there, config.replace(stages=config.stages[:count]))
+    if count == len(names):  # the run would end at once, and with no checkpoint of its own
+        found = f"stages.{count - 1}.name = {names[-1]!r}, but every stage counts as done by {initial}"
+        raise ConfigError(f"{found}; rename the stage to train further, or add one")
     _check_fits(initial, checkpoint, config)
     folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
     return Checkpoint(config, stage=count, step=0, model=checkpoint.model, pretrained=checkpoint.pretrained)

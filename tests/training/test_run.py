@@ -155,6 +155,34 @@ def test_a_shared_stage_must_have_the_same_settings(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_beginning_that_leaves_no_stage_to_train_is_refused(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    """It would end at once, and name a checkpoint that nobody wrote."""
+    config, whole = straight
+    for resume in (False, True):
+        with pytest.raises(
+            ConfigError, match=r"stages\.1\.name = 'clips', but every stage counts as done by"
+        ):
+            train(config, tmp_path / "run", resume=resume, initial=whole / "stage_clips.pt")
+    one = config.replace(stages=config.stages[:1])
+    with pytest.raises(ConfigError, match=r"stage_stills\.pt; rename the stage to train further"):
+        train(one, tmp_path / "run", initial=whole / "stage_stills.pt")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_resumed_without_a_change(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    """Its checkpoint is there, so that to resume it is no mistake, wherever it began."""
+    config, whole = straight
+    out = tmp_path / "run"
+    end = train(config, out, initial=whole / "stage_stills.pt", bar=False)
+    before = end.read_bytes()
+    assert train(config, out, resume=True, initial=whole / "stage_stills.pt", bar=False) == end
+    assert end.read_bytes() == before
+
+
 def test_weights_alone_are_taken_where_no_stage_is_shared(
     straight: tuple[TrainConfig, Path], tmp_path: Path
 ) -> None:
