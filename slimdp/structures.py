@@ -299,7 +299,8 @@ class ModelOutput:
 
     stages: tuple[DensePoseMaps, ...]  # of the images or regions; the last is the best
     features: tuple[Mapping[str, Tensor], ...] = ()  # of each stage, (B, C, h, w) by name: those asked for
-    losses: Mapping[str, Tensor] = field(default_factory=dict)  # scalars of the network itself, by name
+    #: Scalars of the network itself, by name: means over pictures, or over what `loss_counts` of it counts.
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
     #: Labels that the stages are compared with in place of the batch's: cut to the R regions that the network
     #: looked at, as if each were the crop of one person (`one_each`), or of maps that show everybody in a
     #: picture, still person by person. Only its `images` may be empty.

@@ -11,13 +11,24 @@ from slimdp.config import LossTerm
 from slimdp.losses.labels import map_labels
 from slimdp.structures import ModelOutput, PoseBatch
 
-#: Among the counts: the images, which the losses of a network itself are shared out by.
+#: Among the counts: the images, by which those losses of a network itself weigh that count nothing else.
 IMAGES = "images"
 
 
-def count_labels(terms: Mapping[str, LossTerm], batch: PoseBatch) -> dict[str, int]:
-    """Labels of each term, which its mean divides by, and images."""
-    return {**{name: term.count(batch) for name, term in terms.items()}, IMAGES: len(batch.images)}
+def count_labels(
+    terms: Mapping[str, LossTerm], batch: PoseBatch, of_network: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Labels of each term, which its mean divides by, images, and what the network's own losses count.
+
+    `of_network` are the `DensePoseModel.loss_counts` of the batch; without them its losses weigh by images.
+    """
+    own = {_of_network(name): count for name, count in (of_network or {}).items()}
+    return {**{name: term.count(batch) for name, term in terms.items()}, IMAGES: len(batch.images), **own}
+
+
+def _of_network(loss: str) -> str:
+    """The name of a network's own loss among the counts and in the report."""
+    return f"network/{loss}"
 
 
 def total_loss(
@@ -28,7 +39,8 @@ def total_loss(
 
     A term is the mean over its labels. Of a batch that is cut into parts, for several processes or one part
     after the other, each part's means count as much as it has labels, so that the parts add up to the whole:
-    mean(batch) = sum over parts of count(part) / count(batch) * mean(part).
+    mean(batch) = sum over parts of count(part) / count(batch) * mean(part). A mean divides by 1 where it
+    counts nothing, as torchvision's do, which sum over background all the same.
 
     Args:
         output: of the network, with the features that the terms ask for (`needed_features`).
@@ -63,8 +75,10 @@ def total_loss(
                 total = total + term.weight * shares[name] * mean
                 report[f"stack{stage}/{name}"] = mean.detach() * shares[name]
     for name, value in output.losses.items():
-        total = total + shares[IMAGES] * value
-        report[f"network/{name}"] = value.detach() * shares[IMAGES]
+        counted = _of_network(name) if _of_network(name) in counts else IMAGES
+        share = max(counts[counted], 1) / max((totals or counts)[counted], 1)
+        total = total + share * value
+        report[_of_network(name)] = value.detach() * share
     return total, report
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -31,6 +31,16 @@ class DensePoseModel(nn.Module):
             features: names of `spec.features` to give of each stage.
         """
         raise NotImplementedError
+
+    def loss_counts(self, batch: PoseBatch) -> Mapping[str, int]:
+        """How much of a batch each of the network's own losses (`ModelOutput.losses`) is the mean over.
+
+        By the loss's name, the same names for every batch; one that is not named is the mean over the
+        pictures. Of a batch in parts each part's mean weighs by its count (`slimdp.losses.total_loss`), which
+        must be known before the network has looked at any: the labels alone decide it. The batch may be on
+        another device than the network.
+        """
+        return {}
 
     def __call__(self, batch: PoseBatch, features: Collection[str] = ()) -> ModelOutput:
         output: ModelOutput = super().__call__(batch, features)

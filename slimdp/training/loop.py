@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from slimdp.config import LossTerm, StageSettings
 from slimdp.losses import count_labels, needed_features, total_loss
+from slimdp.models import DensePoseModel
 from slimdp.structures import DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.training.checkpoint_writer import CheckpointWriter, TrainState
 from slimdp.training.distributed import DistributedContext
@@ -103,12 +104,13 @@ class MicroBatch(NamedTuple):
 
 
 def micro_batches(
-    batches: Iterable[PoseBatch], accumulate: int, device: torch.device, terms: Mapping[str, LossTerm]
-) -> Iterator[list[MicroBatch]]:
+    batches: Iterable[PoseBatch], accumulate: int, device: torch.device, terms: Mapping[str, LossTerm],
+    model: DensePoseModel,
+) -> Iterator[list[MicroBatch]]:  # fmt: skip
     """The parts of each step, `accumulate` of the batches, on the network's device; labels counted before."""
 
     def moved(batch: PoseBatch) -> MicroBatch:
-        return MicroBatch(batch.to(device), count_labels(terms, batch))
+        return MicroBatch(batch.to(device), count_labels(terms, batch, model.loss_counts(batch)))
 
     parts = _copied_ahead(batches, device, moved) if device.type == "cuda" else map(moved, batches)
     while step := list(itertools.islice(parts, accumulate)):

@@ -143,7 +143,7 @@ class _Run:
         ) as monitor:  # fmt: skip
             loader = data.batches(state.step, config.workers, self.processes, self.device.type == "cuda")
             writer = CheckpointWriter(config, index, validation, monitor, self.device)
-            parts = micro_batches(loader, stage.accumulate, self.device, terms)
+            parts = micro_batches(loader, stage.accumulate, self.device, terms, state.model)
             train_stage(state, stage, terms, parts, self.processes, bf16, guard, monitor, writer)
         return self._finish(state, index, began)
 

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from slimdp.config import CropSettings, LossTerm, OptimiserSettings, TrainConfig, config_to_dict
+from slimdp.config import (
+    AugmentSettings,
+    CropSettings,
+    DataSource,
+    LossTerm,
+    OptimiserSettings,
+    TrainConfig,
+    config_to_dict,
+)
+from slimdp.data import read_annotations, write_annotations
 from slimdp.losses import count_labels, loss_terms
+from slimdp.models import DirectSettings
+from slimdp.models.backbones import BACKBONES
 from slimdp.settings_file import dump_yaml
+from slimdp.structures import ImageRecord
 from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import build_model
 from slimdp.training.loop import add_gradients, micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
+from tests.narrow_backbone import Narrow
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +60,7 @@ def gradient(
     stage = config.stages[0].replace(batch=4, accumulate=accumulate)
     data = read_stages(config.replace(stages=(stage,)))[0]
     model = build_model(config).double().eval()
-    parts = next(micro_batches(data.batches(0, workers=0), accumulate, torch.device("cpu"), terms))
+    parts = next(micro_batches(data.batches(0, workers=0), accumulate, torch.device("cpu"), terms, model))
     assert len(parts) == accumulate
     counts = {name: sum(part.counts[name] for part in parts) for name in parts[0].counts}
     _, losses = add_gradients(model, parts, counts, terms, processes=1, bf16=False)
@@ -123,18 +139,55 @@ def test_two_processes_learn_what_one_learns(
     """Two stages, the second one with accumulation: the same losses at every step, the same weights."""
     train(calm, tmp_path / "alone")
     launch(calm, tmp_path)
-    alone, together = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("alone", "together"))
-    assert [row["step"] for row in together] == list(range(1, 9))
+    assert_same_curves(tmp_path, "clips", steps=8)
+    # Only the first process wrote.
+    log = (tmp_path / "together" / "train.log").read_text()
+    assert log.count("stills: step 1/4") == 1
+
+
+def assert_same_curves(folder: Path, stage: str, steps: int) -> None:
+    """Of the runs alone and together in a folder: the losses of every step, and the end of a stage."""
+    alone, together = (read_metrics(folder / name / "metrics.jsonl") for name in ("alone", "together"))
+    assert [row["step"] for row in together] == list(range(1, steps + 1))
     for one, other in zip(alone, together, strict=True):
         losses = {name for name in one if name.startswith("loss/")} | {"gradient_norm", "learning_rate"}
         for name in losses:
             assert other[name] == pytest.approx(one[name], rel=1e-8), (name, one["step"])
-    ends = [load_checkpoint(tmp_path / name / "stage_clips.pt").model for name in ("alone", "together")]
+    ends = [load_checkpoint(folder / name / f"stage_{stage}.pt").model for name in ("alone", "together")]
     for name, value in ends[0].items():
         assert torch.allclose(value, ends[1][name], rtol=1e-6, atol=1e-8), name
-    # Only the first process wrote.
-    log = (tmp_path / "together" / "train.log").read_text()
-    assert log.count("stills: step 1/4") == 1
+
+
+@pytest.fixture
+def some_empty(ellipses: DataSource, tmp_path: Path) -> DataSource:
+    """Four pictures, of which two show nobody."""
+    folder = tmp_path / "some_empty"
+    shutil.copytree(ellipses.images, folder)
+    known = read_annotations(folder / "labels.json", folder)
+    pictures = [*known.images[:2]]
+    for number in (8, 9):
+        name = f"empty_{number}.png"
+        cv2.imwrite(str(folder / name), np.full((96, 96, 3), 20 * number, np.uint8))
+        pictures.append(ImageRecord(number, folder / name, name, 96, 96))
+    people = [person for person in known.people if person.image.id in (1, 2)]
+    write_annotations(folder / "labels.json", pictures, people)
+    return DataSource(annotations=str(folder / "labels.json"), images=str(folder), unlabelled=True)
+
+
+def test_two_processes_see_people_and_nobody_as_one_sees_them(
+    calm: TrainConfig, some_empty: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a network's own losses weigh by what they count, in whichever process that is."""
+    monkeypatch.setitem(BACKBONES, "narrow", Narrow)
+    stage = calm.stages[0].replace(data=(some_empty,), batch=4, optimiser=OptimiserSettings(name="sgd"))
+    model = DirectSettings(backbone="narrow", channels=32, tower=1)
+    config = calm.replace(
+        stages=(stage,), model=model, crop=CropSettings(size=64), loss=loss_terms(),
+        augment=AugmentSettings(rotation_deg=0),
+    )  # fmt: skip
+    train(config, tmp_path / "alone")
+    with_forks(config, tmp_path)
+    assert_same_curves(tmp_path, stage.name, stage.steps)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import torch
 from slimdp.config import AugmentSettings, CropSettings, DataSource, TrainConfig
 from slimdp.losses import loss_terms
 from slimdp.training import NonFiniteLossError, load_checkpoint, train
+from slimdp.training.checkpoint import build_model
 from slimdp.training.loop import micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
@@ -18,9 +19,9 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 
 
 def test_parts_arrive_as_they_left(small_run: TrainConfig) -> None:
-    data = read_stages(small_run)[0]
-    on_cpu = micro_batches(data.batches(0, workers=0), 1, torch.device("cpu"), loss_terms())
-    on_gpu = micro_batches(data.batches(0, workers=2, pin=True), 1, torch.device("cuda"), loss_terms())
+    data, model = read_stages(small_run)[0], build_model(small_run)
+    on_cpu = micro_batches(data.batches(0, workers=0), 1, torch.device("cpu"), loss_terms(), model)
+    on_gpu = micro_batches(data.batches(0, workers=2, pin=True), 1, torch.device("cuda"), loss_terms(), model)
     for (one,), (other,) in zip(on_cpu, on_gpu, strict=True):
         assert one.counts == other.counts
         for name, value in vars(one.batch).items():

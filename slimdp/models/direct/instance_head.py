@@ -30,16 +30,20 @@ _SURELY_NOBODY = -50.0
 
 
 @dataclass(frozen=True)
-class Locations:
-    """What L locations of all levels say of B pictures."""
+class LocationGrid:
+    """Where the L locations of all levels lie."""
 
-    logits: Tensor  # (B, L, 1): a person
-    sides: Tensor  # (B, L, 4): left, top, right, bottom, in strides
-    centre: Tensor  # (B, L, 1): logit of the centerness
-    filters: Tensor  # (B, L, HEAD_NUMBERS)
     squares: Tensor  # (L, 4) x0, y0, x1, y1: one stride about each location, torchvision's anchors
     first: Tensor  # (L,) bool, of the finest level
     last: Tensor  # (L,) bool, of the coarsest level
+
+    @classmethod
+    def of(cls, sizes: Mapping[int, tuple[int, int]], like: Tensor) -> LocationGrid:
+        """Of levels by their strides, fine to coarse: (height, width), px of theirs; dtype, device `like`."""
+        squares = [_squares(size, stride, like) for stride, size in sizes.items()]
+        lengths = torch.tensor([len(each) for each in squares])
+        number = torch.repeat_interleave(torch.arange(len(squares)), lengths).to(like.device)
+        return cls(torch.cat(squares), number == 0, number == len(squares) - 1)
 
     @property
     def stride(self) -> Tensor:
@@ -50,6 +54,16 @@ class Locations:
     def place(self) -> Tensor:
         """(L, 2) x, y px."""
         return (self.squares[:, :2] + self.squares[:, 2:]) / 2
+
+
+@dataclass(frozen=True)
+class Locations(LocationGrid):
+    """What L locations of all levels say of B pictures."""
+
+    logits: Tensor  # (B, L, 1): a person
+    sides: Tensor  # (B, L, 4): left, top, right, bottom, in strides
+    centre: Tensor  # (B, L, 1): logit of the centerness
+    filters: Tensor  # (B, L, HEAD_NUMBERS)
 
     @property
     def boxes(self) -> Tensor:
@@ -95,17 +109,14 @@ class InstanceHead(nn.Module):
         logits, sides, centre, filters = (
             torch.cat([each.flatten(2).transpose(1, 2) for each in kept], dim=1) for kept in found
         )
-        squares = [_squares(level.shape[-2:], stride, sides) for stride, level in levels.items()]
-        number = torch.repeat_interleave(
-            torch.arange(len(squares)), torch.tensor([len(each) for each in squares])
-        ).to(sides.device)
-        return Locations(
-            logits, sides, centre, filters, torch.cat(squares), number == 0, number == len(squares) - 1
-        )
+        sizes = {stride: (level.shape[-2], level.shape[-1]) for stride, level in levels.items()}
+        grid = LocationGrid.of(sizes, sides)
+        return Locations(grid.squares, grid.first, grid.last, logits, sides, centre, filters)
 
     def losses(self, found: Locations, matched: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
         """L_fcos by torchvision: focal loss, generalised IoU of boxes, cross entropy of the centerness.
 
+        Each is the sum over its locations, divided by the number of locations that are of a person, or by 1.
         `matched` (B, L) is as of `match_people`, which says whom each location is of. A location of nobody in
         a crowd has no loss: it may be of one of these people.
         """
@@ -128,13 +139,25 @@ class InstanceHead(nn.Module):
         return {told[name]: value for name, value in losses.items()}
 
 
-def match_people(found: Locations, batch: PoseBatch) -> Tensor:
+def match_people(found: LocationGrid, batch: PoseBatch) -> Tensor:
     """Whom of the batch's people each location is of, (B, L) int64, -1 for nobody (FCOS, 3.2 and 3.3).
 
     It lies in the box near its middle, and the longest of the four lengths is one of its level's; of several
     people it is the smallest one's.
     """
-    boxes, place, stride = to_corners(batch.box), found.place, found.stride
+    boxes, matched = to_corners(batch.box), []
+    for image in range(len(batch.images)):  # of a few people each: all with all would take B times as much
+        people = (batch.image_index == image).nonzero()[:, 0]
+        # Behind them is nobody, whom -1 asks for.
+        matched.append(torch.cat([people, people.new_tensor([-1])])[_smallest_around(found, boxes[people])])
+    return torch.stack(matched)
+
+
+def _smallest_around(found: LocationGrid, boxes: Tensor) -> Tensor:
+    """Which of N boxes (N, 4) x0, y0, x1, y1 px of one picture each location is of, (L,) int64, -1: none."""
+    place, stride = found.place, found.stride
+    if not len(boxes):
+        return torch.full_like(stride, -1, dtype=torch.int64)
     near = (place[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2).abs().amax(2) < CENTRE_STRIDES * stride[
         :, None
     ]
@@ -143,12 +166,8 @@ def match_people(found: Locations, batch: PoseBatch) -> Tensor:
     longest = torch.where(found.last, torch.inf, _LENGTHS[1] * stride)[:, None]
     length = lengths.amax(2)
     able = near & (lengths.amin(2) > 0) & (length > shortest) & (length <= longest)  # (L, N)
-    images = torch.arange(len(found.logits), device=place.device)
-    able = able & (batch.image_index == images[:, None])[:, None]  # (B, L, N)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    if not len(area):
-        return torch.full(able.shape[:2], -1, device=place.device)
-    smallest = torch.where(able, area, torch.inf).min(dim=2)
+    smallest = torch.where(able, area, torch.inf).min(dim=1)
     return torch.where(smallest.values.isfinite(), smallest.indices, -1)
 
 
@@ -212,7 +231,7 @@ def find_given(found: Locations, batch: PoseBatch) -> Chosen:
     return Chosen(batch.image_index, index, torch.ones_like(batch.box[:, 0]), batch.box)
 
 
-def _squares(size: torch.Size, stride: int, like: Tensor) -> Tensor:
+def _squares(size: tuple[int, int], stride: int, like: Tensor) -> Tensor:
     """The squares (h w, 4) x0, y0, x1, y1 px that the pixels of a level cover, row by row."""
     y, x = torch.meshgrid(*(torch.arange(side) for side in size), indexing="ij")
     corner = torch.stack([x, y], dim=-1).view(-1, 2)

@@ -27,7 +27,9 @@ def dice_losses(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
 
 
 def mask_loss(logits: Tensor, labels: Tensor, person: Tensor) -> Tensor:
-    """The mean dice loss over those of D positive locations whose person has the mask (equations 10, 11).
+    """The mean dice loss over those of D positive locations whose person has the mask (`has_mask`).
+
+    Equations 10 and 11.
 
     It is taken where the mask is used, on the raster of the global maps, as CondInst does it: at stride 8 a
     small person has a handful of pixels. 0 with a gradient of 0 where there is none.
@@ -38,11 +40,16 @@ def mask_loss(logits: Tensor, labels: Tensor, person: Tensor) -> Tensor:
         person: (D,) int64 in 0..N-1, whom each location is of.
     """
     known = (labels != IGNORE).to(logits.dtype)
-    counted = known.flatten(1).amax(1).index_select(0, person)
+    counted = has_mask(labels).to(logits.dtype).index_select(0, person)
     target = (labels == 1).to(logits.dtype).index_select(0, person)
     enlarged = enlarge(logits, labels.shape[-1] // logits.shape[-1])
     losses = dice_losses(enlarged, target, known.index_select(0, person))
     return (losses * counted).sum() / counted.sum().clamp(min=1)
+
+
+def has_mask(labels: Tensor) -> Tensor:
+    """Which of N people have a mask to learn from, (N,) bool: a pixel of the labels (N, h, w) is known."""
+    return (labels != IGNORE).flatten(1).any(1)
 
 
 def enlarge(logits: Tensor, times: int) -> Tensor:

@@ -20,12 +20,13 @@ from slimdp.models.direct.global_branch import GlobalBranch, person_maps
 from slimdp.models.direct.instance_head import (
     Chosen,
     InstanceHead,
+    LocationGrid,
     Locations,
     detect,
     find_given,
     match_people,
 )
-from slimdp.models.direct.instance_losses import dense_pose_labels, enlarge, mask_loss
+from slimdp.models.direct.instance_losses import dense_pose_labels, enlarge, has_mask, mask_loss
 from slimdp.models.direct.mask_heads import MaskFeatures, conv_norm_relu, mask_logits
 from slimdp.models.draws import draw_people
 from slimdp.models.heads import float_images
@@ -41,7 +42,7 @@ MAP_STRIDE, MASK_STRIDE = 4, 8
 _PEOPLE_STRIDES = (8, 16, 32)
 #: A relative coordinate of 1 is so many strides of the level (CondInst: the size of interest).
 _REACH_STRIDES = 8
-#: Positive locations of a batch whose masks are learned from; of more, evenly spread ones.
+#: Positive locations of a micro-batch whose masks are learned from; of more, evenly spread ones.
 MOST_LOCATIONS = 256
 #: The global branch learns within predicted masks that overlap the true ones by so much: "estimated masks
 #: contain many errors in the early training stage" (section 5), and would break its learning.
@@ -175,16 +176,29 @@ class DirectDensePose(DensePoseModel):
         seen = SharedFeatures(together, self.mask_features(together).to(people.filters.dtype), people)
         return self._learn(seen, batch) if self.training else self._find(seen, batch)
 
+    def loss_counts(self, batch: PoseBatch) -> Mapping[str, int]:
+        """Locations that are of a person, and of these the ones whose person has the mask.
+
+        All of them, also where masks are learned at MOST_LOCATIONS: their mean stands for that of all.
+        """
+        height, width = batch.images.shape[-2:]
+        # Half as precise weights still give locations in float32.
+        dtype = torch.promote_types(next(self.parameters()).dtype, torch.float32)
+        sizes = {stride: (height // stride, width // stride) for stride in _PEOPLE_STRIDES}
+        matched = match_people(LocationGrid.of(sizes, batch.box.new_empty(0, dtype=dtype)), batch)
+        matched = matched[matched >= 0]
+        masks = {name: has_mask(labels)[matched] for name, labels in mask_labels(batch).items()}
+        counts = dict.fromkeys(("person", "box", "centre"), len(matched))
+        return counts | {name: int(counted.sum()) for name, counted in masks.items()}
+
     def _learn(self, seen: SharedFeatures, batch: PoseBatch) -> ModelOutput:
         """Equations 7 and 8, and what equation 9 compares."""
-        assert batch.mask is not None, "the data set of pictures gives the outlines"
         matched = match_people(seen.people, batch)
         losses = self.instances.losses(seen.people, matched, batch)
         image, location = spread_locations(*(matched >= 0).nonzero().unbind(1))
         logits = self.person_masks(seen, image, location)
-        labels = batch.mask, dense_pose_labels(batch.coarse, batch.mask)
-        for name, of_heads, of_people in zip(("mask", "dense_pose_mask"), logits.unbind(1), labels):
-            losses[name] = self.mask_weight * mask_loss(of_heads, of_people, matched[image, location])
+        for of_heads, (name, labels) in zip(logits.unbind(1), mask_labels(batch).items()):
+            losses[name] = self.mask_weight * mask_loss(of_heads, labels, matched[image, location])
         maps = self.iuv(seen.features, self._masks_to_learn_within(seen, batch), batch.image_index)
         return ModelOutput((maps,), ({},), losses, regions=shared_labels(batch))
 
@@ -235,6 +249,12 @@ class SharedFeatures:
     features: Tensor  # (B, channels, H / 4, W / 4)
     of_masks: Tensor  # (B, WIDTH, H / 8, W / 8)
     people: Locations
+
+
+def mask_labels(batch: PoseBatch) -> dict[str, Tensor]:
+    """What the masks of a head, in its order, are compared with, by their loss: (N, h, w) 1, 0 or IGNORE."""
+    assert batch.mask is not None, "the data set of pictures gives the outlines"
+    return {"mask": batch.mask, "dense_pose_mask": dense_pose_labels(batch.coarse, batch.mask)}
 
 
 def true_masks(batch: PoseBatch) -> Tensor:

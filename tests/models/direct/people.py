@@ -14,6 +14,12 @@ from slimdp.surface import PEOPLE
 from tests.narrow_backbone import Narrow
 
 STRIDE = 4
+#: What belongs to the images, to the people and to the points of a batch.
+_OF_IMAGES, _OF_PEOPLE = (
+    ("images", "crop_from_image"),
+    ("image_index", "annotation_id", "box", "coarse", "mask"),
+)
+_OF_POINTS = ("instance_index", "points", "part", "uv")
 
 
 def small_network(**changes: Any) -> DirectDensePose:
@@ -47,3 +53,15 @@ def pictures(
         points=points.view(-1, 2), uv=torch.rand(3 * count, 2, generator=generator),
         part=torch.randint(1, 1 + len(PEOPLE.parts), (3 * count,), generator=generator),
     )  # fmt: skip
+
+
+def part_of(batch: PoseBatch, first: int, end: int) -> PoseBatch:
+    """The pictures first..end - 1 of a batch, with the people in them."""
+    mine = (batch.image_index >= first) & (batch.image_index < end)
+    points = mine[batch.instance_index]
+    kept = {name: getattr(batch, name)[first:end] for name in _OF_IMAGES}
+    kept |= {name: getattr(batch, name)[mine] for name in _OF_PEOPLE}
+    kept |= {name: getattr(batch, name)[points] for name in _OF_POINTS}
+    kept["image_index"] = kept["image_index"] - first
+    kept["instance_index"] = (mine.cumsum(0) - 1)[kept["instance_index"]]
+    return replace(batch, **kept)

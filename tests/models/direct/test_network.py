@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from slimdp.config import ConfigError
 from slimdp.inference.decoding import person_log_odds
-from slimdp.losses import loss_terms, total_loss
+from slimdp.losses import count_labels, loss_terms, total_loss
 from slimdp.models import MODELS, DirectDensePose, DirectSettings
 from slimdp.models.direct import network as network_module
 from slimdp.models.direct.global_branch import person_maps
-from slimdp.models.direct.instance_head import Chosen
+from slimdp.models.direct.instance_head import Chosen, match_people
 from slimdp.models.direct.network import (
     LEAST_MASK_OVERLAP,
     MOST_LOCATIONS,
@@ -25,7 +27,8 @@ from slimdp.models.direct.network import (
 )
 from slimdp.structures import IGNORE, DensePoseMaps, PoseBatch
 from slimdp.surface import PEOPLE
-from tests.models.direct.people import pictures, small_network
+from slimdp.training.loop import MicroBatch, add_gradients
+from tests.models.direct.people import part_of, pictures, small_network
 
 TERMS = loss_terms(smoothness=1)
 TWO_WHO_OVERLAP = pictures([[16, 16, 60, 100], [40, 24, 60, 80], [10, 10, 40, 90]], [0, 0, 1], 2, 128)
@@ -50,6 +53,69 @@ def test_it_learns_from_pictures(batch: PoseBatch, changes: dict[str, bool]) -> 
     people = len(batch.box) > 0
     assert (report["network/mask"] > 0).item() == people
     assert (report["stack0/smoothness"] > 0).item() == people
+
+
+def loss_in_parts(batch: PoseBatch, ends: list[int]) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The losses of a batch in float64, by name, and the gradients; cut before the pictures `ends`."""
+    network = small_network(predicted_masks=0.0).double().train()
+    cuts = [0, *ends, len(batch.images)]
+    parts = [part_of(batch, *cut) for cut in itertools.pairwise(cuts)]
+    micro = [MicroBatch(part, count_labels(TERMS, part, network.loss_counts(part))) for part in parts]
+    totals = {name: sum(part.counts[name] for part in micro) for name in micro[0].counts}
+    _, report = add_gradients(network, micro, totals, TERMS, 1, bf16=False)
+    return report, [weight.grad for weight in network.parameters() if weight.grad is not None]
+
+
+#: Pictures of two people, of nobody, of somebody without an outline or a labelled part, of one, of nobody.
+UNLIKE = pictures(
+    [[16, 16, 60, 100], [40, 24, 60, 80], [10, 10, 40, 90], [50, 8, 30, 44]], [0, 0, 2, 3], 5, 128
+)
+assert UNLIKE.mask is not None
+UNLIKE.mask[2], UNLIKE.coarse[2] = IGNORE, IGNORE
+
+
+@pytest.mark.parametrize("ends", [[1], [2], [1, 2, 3, 4]], ids=str)
+def test_a_batch_in_parts_teaches_what_the_whole_teaches(ends: list[int]) -> None:
+    """Every location weighs alike, and every person's mask, whoever else is in its part, and if nobody is."""
+    whole, gradients = loss_in_parts(UNLIKE, [])
+    parts, others = loss_in_parts(UNLIKE, ends)
+    for name, value in whole.items():
+        assert parts[name].item() == pytest.approx(value.item(), rel=1e-6), name
+    for one, other in zip(gradients, others, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6 * float(one.abs().max()))
+
+
+def test_a_batch_of_nobody_in_parts_sums_over_background() -> None:
+    whole, _ = loss_in_parts(NOBODY, [])
+    parts, _ = loss_in_parts(NOBODY, [1])
+    assert whole["network/person"] > 0
+    for name, value in whole.items():
+        assert parts[name].item() == pytest.approx(value.item(), rel=1e-6), name
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_it_counts_before_what_its_losses_are_means_over(
+    precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the bytes that a batch has on its way to the network."""
+    network = small_network().to(precision).train()
+    matched = []
+
+    def kept(found: object, batch: PoseBatch) -> Tensor:
+        matched.append(match_people(found, batch))  # type: ignore[arg-type]
+        return matched[-1]
+
+    monkeypatch.setattr(network_module, "match_people", kept)
+    counts = network.loss_counts(replace(UNLIKE, coarse=UNLIKE.coarse.byte()))
+    network(replace(UNLIKE, images=UNLIKE.images.to(precision)))
+    assert torch.equal(*matched)
+    positive = int((matched[0] >= 0).sum())
+    with_mask = positive - int((matched[0] == 2).sum())
+    assert counts == {
+        "person": positive, "box": positive, "centre": positive,
+        "mask": with_mask, "dense_pose_mask": with_mask,
+    }  # fmt: skip
+    assert positive > with_mask > 0
 
 
 @pytest.mark.parametrize("batch", [TWO_WHO_OVERLAP, NOBODY, CROWD], ids=["overlap", "nobody", "crowd"])
