@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from slimdp.config import ConfigError
+from slimdp.models.process_sums import SharedStatistics, sum_over_processes
 
 Network = TypeVar("Network", bound=nn.Module)
 #: What `torchrun` tells each process that it starts.
@@ -116,10 +117,15 @@ def to_device(model: Network, device: torch.device) -> Network:
 
 
 def sync_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
-    """Let a model's batch norms look at the crops of all processes; weights and statistics stay the same
-    tensors under the same names."""
+    """Let a model's batch norms, and its `SharedStatistics`, look at the crops of all processes.
+
+    Weights and statistics stay the same tensors under the same names.
+    """
     # A group of their own: what they say in the backward pass must not mix with the gradients on their way.
     group = dist.new_group()
+    for module in model.modules():
+        if isinstance(module, SharedStatistics):
+            module.group = group
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model, group)  # type: ignore[no-any-return]
     for module in model.modules():
@@ -140,9 +146,9 @@ class SyncBatchNorm(nn.BatchNorm2d):
         count = dist.get_world_size(self.group)
         values = x.to(torch.promote_types(x.dtype, torch.float32))
         # First the mean and then the mean square from it: E[x^2] - E[x]^2 would lose half of the digits.
-        mean = _SumOverProcesses.apply(values.mean((0, 2, 3), keepdim=True) / count, self.group)
+        mean = sum_over_processes(values.mean((0, 2, 3), keepdim=True) / count, self.group)
         centred = values - mean
-        variance = _SumOverProcesses.apply(centred.square().mean((0, 2, 3), keepdim=True) / count, self.group)
+        variance = sum_over_processes(centred.square().mean((0, 2, 3), keepdim=True) / count, self.group)
         number = count * x.numel() // x.shape[1]
         with torch.no_grad():  # the unbiased variance, as torch does
             running: Any = self  # statistics are optional to the type of torch's own
@@ -151,20 +157,3 @@ class SyncBatchNorm(nn.BatchNorm2d):
             running.num_batches_tracked += 1
         scale = self.weight.view(1, -1, 1, 1) * (variance + self.eps).rsqrt()
         return (centred * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """The sum over the processes; each one's loss reaches every summand, so gradients are summed as well."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, group: Any) -> Tensor:
-        ctx.group = group
-        value = value.contiguous().clone()
-        dist.all_reduce(value, group=group)
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient = gradients[0].contiguous().clone()
-        dist.all_reduce(gradient, group=ctx.group)
-        return gradient, None

@@ -8,13 +8,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from slimdp.config import (
@@ -30,10 +31,14 @@ from slimdp.data import read_annotations, write_annotations
 from slimdp.losses import count_labels, loss_terms
 from slimdp.models import DirectSettings
 from slimdp.models.backbones import BACKBONES
+from slimdp.models.direct.normalise import Members, SiteBatchNorm
+from slimdp.models.direct.residual_fcn import ResidualFcn
+from slimdp.models.direct.sites import ActiveSites
 from slimdp.settings_file import dump_yaml
 from slimdp.structures import ImageRecord
 from slimdp.training import load_checkpoint, train
 from slimdp.training.checkpoint import build_model
+from slimdp.training.distributed import SyncBatchNorm, sync_batch_norms
 from slimdp.training.loop import add_gradients, micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
@@ -174,13 +179,15 @@ def some_empty(ellipses: DataSource, tmp_path: Path) -> DataSource:
     return DataSource(annotations=str(folder / "labels.json"), images=str(folder), unlabelled=True)
 
 
+@pytest.mark.parametrize("instance_norm", [True, False])
 def test_two_processes_see_people_and_nobody_as_one_sees_them(
-    calm: TrainConfig, some_empty: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also a network's own losses weigh by what they count, in whichever process that is."""
+    calm: TrainConfig, some_empty: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    instance_norm: bool,
+) -> None:  # fmt: skip
+    """A network's own losses weigh by what they count, and statistics are over all active sites."""
     monkeypatch.setitem(BACKBONES, "narrow", Narrow)
     stage = calm.stages[0].replace(data=(some_empty,), batch=4, optimiser=OptimiserSettings(name="sgd"))
-    model = DirectSettings(backbone="narrow", channels=32, tower=1)
+    model = DirectSettings(backbone="narrow", channels=32, tower=1, instance_norm=instance_norm)
     config = calm.replace(
         stages=(stage,), model=model, crop=CropSettings(size=64), loss=loss_terms(),
         augment=AugmentSettings(rotation_deg=0),
@@ -201,33 +208,74 @@ def test_what_goes_wrong_in_two_processes_ends_both(calm: TrainConfig, tmp_path:
     assert not (tmp_path / "together").exists()
 
 
-def test_shared_batch_norm_is_batch_norm_for_one_process(tmp_path: Path) -> None:
-    """Value, gradients and running statistics, against torch's own."""
-    import torch.distributed as dist
-
-    from slimdp.training.distributed import SyncBatchNorm, sync_batch_norms
-
+@pytest.fixture
+def group_of_one(tmp_path: Path) -> Iterator[None]:
+    """A process group of this process alone."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meeting'}", rank=0, world_size=1)
     try:
-        torch.manual_seed(0)
-        plain = nn.Sequential(nn.BatchNorm2d(3)).double()
-        nn.init.normal_(plain[0].weight)
-        nn.init.normal_(plain[0].bias)
-        shared = nn.Sequential(nn.BatchNorm2d(3)).double()
-        shared.load_state_dict(plain.state_dict())
-        before = dict(shared.named_parameters())
-        assert sync_batch_norms(shared, torch.device("cpu")) is shared
-        assert isinstance(shared[0], SyncBatchNorm)
-        assert all(value is before[name] for name, value in shared.named_parameters())
-        x = torch.randn(2, 3, 4, 5, dtype=torch.float64) * 3 + 7
-        results = []
-        for model in (plain, shared):
-            image = x.clone().requires_grad_()
-            y = model(image)
-            (y * torch.arange(5)).pow(2).sum().backward()
-            results.append([y, image.grad, *(p.grad for p in model.parameters()), *model.buffers()])
-        for one, other in zip(*results, strict=True):
-            assert torch.allclose(one, other)
-        assert torch.allclose(plain.eval()(x), shared.eval()(x))
+        yield
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_shared_batch_norm_is_batch_norm_for_one_process() -> None:
+    """Value, gradients and running statistics, against torch's own."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.BatchNorm2d(3)).double()
+    nn.init.normal_(plain[0].weight)
+    nn.init.normal_(plain[0].bias)
+    shared = nn.Sequential(nn.BatchNorm2d(3)).double()
+    shared.load_state_dict(plain.state_dict())
+    before = dict(shared.named_parameters())
+    assert sync_batch_norms(shared, torch.device("cpu")) is shared
+    assert isinstance(shared[0], SyncBatchNorm)
+    assert all(value is before[name] for name, value in shared.named_parameters())
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64) * 3 + 7
+    results = []
+    for model in (plain, shared):
+        image = x.clone().requires_grad_()
+        y = model(image)
+        (y * torch.arange(5)).pow(2).sum().backward()
+        results.append([y, image.grad, *(p.grad for p in model.parameters()), *model.buffers()])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other)
+    assert torch.allclose(plain.eval()(x), shared.eval()(x))
+
+
+@pytest.mark.usefixtures("group_of_one")
+@pytest.mark.parametrize("sites", [0, 1, 2, 20])
+def test_shared_norm_of_sites_is_that_of_one_process(sites: int) -> None:
+    """Value, gradients and running statistics; fewer than two sites leave the statistics alone."""
+    torch.manual_seed(0)
+    plain, shared = SiteBatchNorm(3).double(), SiteBatchNorm(3).double()
+    nn.init.normal_(plain.weight)
+    nn.init.normal_(plain.running_mean)
+    shared.load_state_dict(plain.state_dict())
+    assert sync_batch_norms(shared, torch.device("cpu")) is shared
+    assert shared.group is not None
+    members = Members(torch.ones(sites, 1), torch.ones(sites, 1))
+    x, pull = torch.randn(2, sites, 3, dtype=torch.float64) * 3 + 7
+    results = []
+    for norm in (plain, shared):
+        values = x.clone().requires_grad_()
+        y = norm(values, members)
+        (y * pull).sum().backward()
+        results.append([y, values.grad, *(p.grad for p in norm.parameters()), *norm.buffers()])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other)
+    assert int(shared.num_batches_tracked) == (sites > 1)
+    assert torch.allclose(plain.eval()(x, members), shared.eval()(x, members))
+
+
+@pytest.mark.usefixtures("group_of_one")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_norm_of_sites_stays_what_it_is_where_batch_norms_are_converted(device: str) -> None:
+    """torch's conversion, as for GPUs, would make a layer of it that takes no members."""
+    mask = torch.zeros(1, 6, 5, dtype=torch.bool)
+    mask[0, 1:4] = True
+    sites = ActiveSites.of(mask)
+    fcn = sync_batch_norms(ResidualFcn(4, instance_aware=False), torch.device(device))
+    found = fcn(torch.randn(15, 4), sites, Members.of(mask, torch.zeros(1, dtype=torch.int64), sites))
+    assert found.isfinite().all()
+    assert int(fcn.get_buffer("firsts.0.norm.num_batches_tracked")) == 1

@@ -15,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from slimdp.models.direct.sites import ActiveSites
+from slimdp.models.process_sums import SharedStatistics, sum_over_processes
 
 EPSILON = 1e-5
+#: Of a batch, in the running statistics of the batch norm: torch's own.
+MOMENTUM = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,55 @@ class InstanceAwareNorm(nn.Module):
             return (centred * (share @ scale) - share @ (mean * scale)) * self.gamma + self.beta
 
 
-class SiteBatchNorm(nn.BatchNorm1d):
-    """Batch norm over all active sites together (the ablation without instance-aware normalisation)."""
+class SiteBatchNorm(SharedStatistics):
+    """Batch norm over all active sites together (the ablation without instance-aware normalisation).
 
-    def forward(self, values: Tensor, members: Members) -> Tensor:  # type: ignore[override]
+    No nn.BatchNorm1d, which torch's conversion for several processes would replace by a layer that knows no
+    members; its weights and statistics have the same names.
+
+    Args:
+        channels: of what is normalised.
+    """
+
+    running_mean: Tensor  # (channels,), as `running_var` is
+    running_var: Tensor
+    num_batches_tracked: Tensor  # ()
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, values: Tensor, members: Members) -> Tensor:
         """(N, C) at the sites -> (N, C); fewer than two sites are normalised by the running statistics."""
-        if self.training and len(values) < 2:
-            return nn.functional.batch_norm(
-                values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(values)
+        if self.training and self.group is not None:
+            return self._over_processes(values)
+        learning = self.training and len(values) > 1
+        if learning:
+            self.num_batches_tracked += 1
+        return nn.functional.batch_norm(
+            values, self.running_mean, self.running_var, self.weight, self.bias, learning, MOMENTUM, EPSILON
+        )
+
+    def _over_processes(self, values: Tensor) -> Tensor:
+        """As `forward`, over the sites of all processes: as many in each as there are, also none."""
+        wide = values.to(torch.promote_types(values.dtype, torch.float32))
+        # Their number stays on the device: a GPU need not be waited for.
+        summed = sum_over_processes(torch.cat([wide.sum(0), wide.new_full((1,), len(wide))]), self.group)
+        count = summed[-1].detach()
+        mean = summed[:-1] / count.clamp(min=1)
+        # Sums of squares lose digits to a common offset: the mean of all goes first.
+        squares = sum_over_processes((wide - mean).square().sum(0), self.group)
+        variance, enough = squares / count.clamp(min=1), count > 1
+        used_mean = torch.where(enough, mean, self.running_mean)
+        used_variance = torch.where(enough, variance, self.running_var)
+        with torch.no_grad():  # the unbiased variance, as torch does
+            rate = MOMENTUM * enough.to(wide.dtype)
+            self.running_mean.lerp_(mean, rate)
+            self.running_var.lerp_(squares / (count - 1).clamp(min=1), rate)
+            self.num_batches_tracked += enough
+        scale = self.weight * (used_variance + EPSILON).rsqrt()
+        return ((wide - used_mean) * scale + self.bias).to(values.dtype)
