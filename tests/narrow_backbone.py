@@ -30,3 +30,14 @@ class Narrow(Backbone):
     def look(self, normalised: Tensor) -> dict[int, Tensor]:
         pairs = zip(self.channels, self.layers)
         return {stride: layer(F.avg_pool2d(normalised, stride)) for stride, layer in pairs}
+
+
+class NarrowNormed(Narrow):
+    """The same with a batch norm behind each convolution."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__(stride)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in self.channels.values())
+
+    def look(self, normalised: Tensor) -> dict[int, Tensor]:
+        return {s: norm(x) for (s, x), norm in zip(super().look(normalised).items(), self.norms)}

@@ -49,15 +49,17 @@ class DensePoseModel(nn.Module):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Have a network in evaluation mode within a block.
+    """Have a network in evaluation mode within a block; after it each module is in the mode it was in.
 
     One that is in it already is left alone: to tell hundreds of modules takes as long as a tenth of a crop.
     """
     if not model.training:
         yield
         return
+    learning = [module for module in model.modules() if module.training]  # a frozen backbone does not
     model.eval()
     try:
         yield
     finally:
-        model.train()
+        for module in learning:
+            module.training = True

@@ -20,7 +20,7 @@ from slimdp.structures import DensePoseMaps, PersonAnnotation, PoseBatch
 from slimdp.training.checkpoint_writer import CheckpointWriter, TrainState
 from slimdp.training.distributed import DistributedContext
 from slimdp.training.monitor import Monitor
-from slimdp.training.optimisation import RATE_SHARE, learning_rate_at
+from slimdp.training.optimisation import RATE_SHARE, learning_rate_at, set_training
 
 
 def train_stage(
@@ -34,7 +34,7 @@ def train_stage(
     in bfloat16 where that is safe (autocast), weights and losses stay float32. Raises NoLabelsError where
     nothing can be learned of a batch, NonFiniteLossError where training went astray.
     """
-    state.model.train()
+    set_training(state.model, stage)
     weights = list(state.model.parameters())  # once: walking through all modules takes as long as clipping
     for parts in steps:
         rate = learning_rate_at(state.step, stage)

@@ -45,6 +45,26 @@ MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+def freeze_backbone(model: nn.Module, stage: StageSettings) -> None:
+    """Where the stage's `backbone_rate` is 0, let the backbone's weights have no gradient.
+
+    That saves its backward pass, and keeps it out of the norm that `clip_norm` limits. It must be done before
+    DistributedDataParallel looks at the weights: it would wait for the gradients of them all.
+    """
+    if stage.backbone_rate == 0:
+        model.get_submodule("backbone").requires_grad_(False)
+
+
+def set_training(model: nn.Module, stage: StageSettings) -> None:
+    """Put the network into training mode, but for a backbone that the stage keeps as it is.
+
+    In training its batch norms would take in the statistics of the stage's images.
+    """
+    model.train()
+    if stage.backbone_rate == 0:
+        model.get_submodule("backbone").eval()
+
+
 #: Of a group of weights whose learning rate is not the stage's: by what that is multiplied.
 RATE_SHARE = "rate_share"
 

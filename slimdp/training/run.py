@@ -46,7 +46,7 @@ from slimdp.training.checkpoint_writer import (
 from slimdp.training.distributed import DistributedContext, init_distributed, sync_batch_norms, to_device
 from slimdp.training.loop import NonFiniteGuard, micro_batches, train_stage
 from slimdp.training.monitor import Monitor
-from slimdp.training.optimisation import WeightAverage, between, make_optimizer
+from slimdp.training.optimisation import WeightAverage, between, freeze_backbone, make_optimizer
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.stage_data import StageData, read_stages
 from slimdp.training.teaching import check_teachers, taught_labels, teach_stage
@@ -170,15 +170,17 @@ class _Run:
 
     def _train_state(self, start: Checkpoint) -> TrainState:
         """The model, its average and its optimiser as a checkpoint left them."""
+        stage = self.config.stages[start.stage]
         model = to_device(build_model(self.config), self.device)
         if self.config.precision == "float64":
             model.double()
         model.load_state_dict(start.model)
+        freeze_backbone(model, stage)
         network = self._network(model)
         average = WeightAverage(model, self.config.ema_decay)
         if start.average is not None:
             average.load(start.average, start.average_updates)
-        optimizer = make_optimizer(model, self.config.stages[start.stage])
+        optimizer = make_optimizer(model, stage)
         if start.optimizer is not None:
             load_optimizer(optimizer, start.optimizer)
         return TrainState(model, network, average, optimizer, start.step, start.best_score, start.pretrained)

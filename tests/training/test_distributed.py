@@ -29,7 +29,7 @@ from slimdp.config import (
 )
 from slimdp.data import read_annotations, write_annotations
 from slimdp.losses import count_labels, loss_terms
-from slimdp.models import DirectSettings
+from slimdp.models import DirectSettings, FpnSettings
 from slimdp.models.backbones import BACKBONES
 from slimdp.models.direct.normalise import Members, SiteBatchNorm
 from slimdp.models.direct.residual_fcn import ResidualFcn
@@ -42,7 +42,7 @@ from slimdp.training.distributed import SyncBatchNorm, sync_batch_norms
 from slimdp.training.loop import add_gradients, micro_batches
 from slimdp.training.run_folder import read_metrics
 from slimdp.training.stage_data import read_stages
-from tests.narrow_backbone import Narrow
+from tests.narrow_backbone import Narrow, NarrowNormed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -195,6 +195,26 @@ def test_two_processes_see_people_and_nobody_as_one_sees_them(
     train(config, tmp_path / "alone")
     with_forks(config, tmp_path)
     assert_same_curves(tmp_path, stage.name, stage.steps)
+
+
+def test_two_processes_keep_a_backbone_as_it_is(
+    calm: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rate 0: they wait for no gradient of it, and its batch norms, which they share, learn nothing."""
+    monkeypatch.setitem(BACKBONES, "narrow_normed", NarrowNormed)
+    first = calm.stages[0].replace(steps=2, optimiser=OptimiserSettings(name="sgd"))
+    stages = (first.replace(name="held", backbone_rate=0.0), first.replace(name="free"))
+    config = calm.replace(
+        stages=stages, model=FpnSettings(channels=8, backbone="narrow_normed"), loss=loss_terms()
+    )
+    train(config, tmp_path / "alone")
+    with_forks(config, tmp_path)
+    assert_same_curves(tmp_path, "free", steps=4)
+    held, free = (load_checkpoint(tmp_path / "together" / f"stage_{stage.name}.pt").model for stage in stages)
+    built = build_model(config).state_dict()
+    kept = {name for name in built if torch.equal(built[name], held[name])}
+    assert kept == {name for name in built if name.startswith("backbone.")}
+    assert not any(torch.equal(free[name], held[name]) for name in kept if name.endswith(".weight"))
 
 
 @pytest.mark.slow

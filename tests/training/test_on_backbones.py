@@ -13,12 +13,22 @@ import torch
 
 from slimdp import DensePose
 from slimdp.__main__ import main
-from slimdp.config import ConfigError, DataSource, ModelSettings, TrainConfig, config_to_dict
-from slimdp.models import FcnSettings, FpnSettings
+from slimdp.config import (
+    ConfigError,
+    DataSource,
+    ModelSettings,
+    OptimiserSettings,
+    TrainConfig,
+    config_to_dict,
+)
+from slimdp.losses import loss_terms
+from slimdp.models import FcnSettings, FpnSettings, evaluating
 from slimdp.models.backbones import BACKBONES
 from slimdp.settings_file import dump_yaml
 from slimdp.training import load_checkpoint, load_model, train
-from tests.narrow_backbone import Narrow
+from slimdp.training.checkpoint import build_model
+from slimdp.training.optimisation import freeze_backbone, set_training
+from tests.narrow_backbone import Narrow, NarrowNormed
 from tests.threads import one_thread_here
 from tests.training.weights import same_weights
 
@@ -40,6 +50,7 @@ BOTH = pytest.mark.parametrize("name", list(NETWORKS))
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, "narrow", Narrow)
+    monkeypatch.setitem(BACKBONES, "narrow_normed", NarrowNormed)
 
 
 def two_steps(run: TrainConfig, model: ModelSettings) -> TrainConfig:
@@ -67,6 +78,63 @@ def test_a_resumed_run_ends_with_the_same_bits(small_run: TrainConfig, tmp_path:
     moved = {key for key in last if not torch.equal(first[key], last[key])}
     parts = {"fcn": set(), "fpn": {"pyramid"}, "stacked fpn": {"pyramid", "refinement"}}
     assert {key.partition(".")[0] for key in moved} == {"backbone", "head"} | parts[name]
+
+
+def stages_held_and_free(run: TrainConfig) -> TrainConfig:
+    """Stages that train a backbone with batch norms, that keep it as it is, and that train it again."""
+    stage = run.stages[0].replace(steps=2, batch=4, weight_decay=0.1, optimiser=OptimiserSettings(name="sgd"))
+    rates = {"first": 1.0, "held": 0.0, "free": 0.1}
+    stages = tuple(stage.replace(name=name, backbone_rate=rate) for name, rate in rates.items())
+    model = FpnSettings(channels=8, backbone="narrow_normed")
+    return run.replace(stages=stages, model=model, loss=loss_terms(), checkpoint_every=1)
+
+
+def test_a_backbone_of_rate_0_stays_as_it_is_to_the_bit(small_run: TrainConfig, tmp_path: Path) -> None:
+    """With its batch norms' statistics, while the rest learns; the next stage trains it again."""
+    config = stages_held_and_free(small_run)
+    with one_thread_here():
+        train(config, tmp_path / "run", bar=False)
+        (tmp_path / "stopped").mkdir()
+        middle = tmp_path / "run" / "checkpoints" / "step_00000003.pt"
+        shutil.copy(middle, tmp_path / "stopped" / "last.pt")
+        train(config, tmp_path / "stopped", resume=True, bar=False)
+    first, held, free = (
+        load_checkpoint(tmp_path / "run" / f"stage_{stage.name}.pt").model for stage in config.stages
+    )
+    backbone = {name for name in first if name.startswith("backbone.")}
+    assert {name for name in first if torch.equal(first[name], held[name])} == backbone
+    assert {
+        name for name in first if torch.equal(first[name], load_checkpoint(middle).model[name])
+    } == backbone
+    # The optimiser has seen no gradient of the backbone, and so has not the norm that is limited.
+    taught, model = load_checkpoint(middle).optimizer, build_model(config)
+    assert taught is not None
+    others = [name for name, _ in model.named_parameters() if name not in backbone]
+    assert len(taught["state"]) == len(others)
+    # A bias before a batch norm does not learn.
+    learning = [name for name in backbone if name.endswith((".weight", ".running_mean", ".running_var"))]
+    assert len(learning) == 4 * 4
+    assert not any(torch.equal(held[name], free[name]) for name in learning)
+    assert same_weights(tmp_path / "run" / "stage_free.pt", tmp_path / "stopped" / "stage_free.pt")
+
+
+def test_what_keeps_its_rate_of_0_has_no_gradient(small_run: TrainConfig) -> None:
+    """So that it costs no backward pass, and takes nothing of what `clip_norm` leaves the others."""
+    config = stages_held_and_free(small_run)
+    for stage in config.stages:
+        model = build_model(config)
+        freeze_backbone(model, stage)
+        set_training(model, stage)
+        free = stage.backbone_rate > 0
+        backbone = model.get_submodule("backbone")
+        assert {weight.requires_grad for weight in backbone.parameters()} == {free}
+        assert {module.training for module in backbone.modules()} == {free}
+        others = [weight for name, weight in model.named_parameters() if not name.startswith("backbone.")]
+        assert all(weight.requires_grad for weight in others)
+        with evaluating(model):
+            assert not any(module.training for module in model.modules())
+        assert {module.training for module in backbone.modules()} == {free}
+        assert all(module.training for module in (model, *model.get_submodule("head").modules()))
 
 
 @BOTH
