@@ -261,7 +261,8 @@ class Mark(Values):
     def apply(self, work: Work) -> None:
         person = work.person(self.person)
         each = _asked(person, self.asked)
-        if self.state == OPEN or each["state"] != self.state:
+        # A point that is skipped again goes behind the others once more, or it would be asked for ever.
+        if self.state in (OPEN, SKIPPED) or each["state"] != self.state:
             changed = {**each, "state": self.state}
             entry = with_asked(person.entry, [changed if other is each else other for other in person.asked])
             if self.state == HIDDEN and "guess" in each:

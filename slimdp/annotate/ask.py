@@ -43,7 +43,8 @@ def points_to_ask(person: Person) -> list[dict[str, Any]]:
 
 
 def next_asked(asked: list[dict[str, Any]]) -> int | None:
-    """Which point comes next: the part with the lowest number, in it the least sure guess; skipped ones last.
+    """Which point comes next: the part with the lowest number, in it the least sure guess; skipped ones last,
+    in the order in which they were skipped, so that another skip passes on to the next of them.
 
     None where all are answered or hidden.
     """
@@ -52,10 +53,12 @@ def next_asked(asked: list[dict[str, Any]]) -> int | None:
 
 
 def _rank(each: dict[str, Any]) -> tuple[bool, float, int]:
-    """Skipped ones last; then those with a guess, the least sure first; part by part."""
+    """Skipped ones last, all alike; before them those with a guess, the least sure first; part by part."""
+    if each["state"] == SKIPPED:
+        return True, 0.0, 0
     guess = each.get("guess")
     sure = -1.0 if guess is None else float(guess["confidence"])
-    return each["state"] == SKIPPED, sure, int(each["part"])
+    return False, sure, int(each["part"])
 
 
 def _region(person: Person) -> tuple[np.ndarray, float]:

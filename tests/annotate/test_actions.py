@@ -116,6 +116,16 @@ def test_skipped_points_come_last_and_hidden_ones_never(asked: Opened) -> None:
     assert do(asked, "mark", person=1, asked=0, state="open")["next"] == 0
 
 
+def test_skipped_points_are_asked_in_turn_when_all_are_skipped(asked: Opened) -> None:
+    person = asked.session.state(0)["people"][0]
+    count, order = len(person["asked"]), []
+    for _ in range(2 * count):
+        order.append(tuple(person["asked"][person["next"]]["at"]))
+        person = do(asked, "mark", person=1, asked=person["next"], state="skipped")
+    assert len(set(order[:count])) == count
+    assert order[count:] == order[:count]
+
+
 def test_open_points_outside_of_a_new_outline_are_no_longer_asked(asked: Opened) -> None:
     person = do(asked, "clear", person=1, part=6)
     assert {each["part"] for each in person["asked"]} == {1}
