@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import is_
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flow_cache.video import folder_names
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document, DocumentError
+from slimdp.annotate.frame_ids import first_number, numbers_of
 from slimdp.annotate.media import Media, Picture
-from slimdp.annotate.people import EditError, whole_number
+from slimdp.annotate.people import EditError
+from slimdp.data.frame_numbers import FrameNumberError
 from slimdp.structures import ImageRecord
 
 _LOG = logging.getLogger(__name__)
@@ -32,12 +35,17 @@ class ImageEntries:
 
     def __init__(self, document: Document, media: Media) -> None:
         self.document, self.media = document, media
-        self._indexed, self._known = -1, _Index([])
+        self._indexed, self._known = -1, _Index([], {})
+        self._by_number = not media.source.files
+        self._numbered: list[Entry] = []  # the images, and below the frames' numbers by place in them
+        self._numbers: dict[int, int] = {}
         self._digests: dict[int, str] = {}
         self._real: dict[str, str] = {}  # by the names of entries
+        self._first = 0  # the number that the file gives to the first frame of a video file
         if media.source.files:
             self._check_pictures()
         else:
+            self._first = first_number(document, media)
             self._check_video()
 
     def numbers(self) -> dict[Any, int]:
@@ -52,7 +60,7 @@ class ImageEntries:
         if place is not None:
             return place
         if picture.frame is not None:
-            return known.by_frame.get((picture.video, picture.frame))
+            return known.by_frame.get((picture.video, picture.frame + self._first))
         alike = known.by_name.get(PurePosixPath(picture.file_name).name, [])
         lies = [self.media.file(number), Path(os.path.abspath(self.media.source.files[number]))]
         of_path = [(len(parts), -at) for at, parts in alike if len(parts) > 1 and _ends(lies, parts)]
@@ -80,7 +88,8 @@ class ImageEntries:
         return ImageRecord(int(entry["id"]), Path(), str(entry["file_name"]), width, height, video)
 
     def new(self, number: int) -> Entry:
-        """An entry for a picture that the file does not have yet."""
+        """An entry for a picture that the file does not have yet; EditError where its frame has no number
+        that agrees with those of the others."""
         picture, (width, height) = self.media.pictures[number], self.media.size(number)
         identity = 1 + max((int(entry["id"]) for entry in self._entries), default=0)
         entry: Entry = {"id": identity, "file_name": picture.file_name, "width": width, "height": height}
@@ -91,8 +100,23 @@ class ImageEntries:
             video = self._video(picture.video, number)
             entry |= {"vid_id": video, "has_no_densepose": False, "nframes": len(self.media)}
             if picture.frame is not None:
-                entry["frame_id"] = picture.frame
+                entry["frame_id"] = picture.frame + self._first
+                self._check_number(entry)
         return entry
+
+    def _check_number(self, entry: Entry) -> None:
+        """EditError where readers would number the frame of a new entry, or others beside it, otherwise."""
+        wanted = {**self._index().numbers, len(self._entries): entry["frame_id"]}
+        try:
+            found = numbers_of([*self._entries, entry])
+        except FrameNumberError as error:
+            raise EditError(f"this frame has no number of its own among those of the file: {error}") from None
+        if found != wanted:
+            raise EditError(
+                f"{self.document.path.name}: the frames of {entry['vid_id']!r} are numbered by the names of "
+                "their pictures, which frame_id contradicts, so that no frame can be added; give each image "
+                f"its frame's number as frame_id, {self._first} for the first frame of the video"
+            )
 
     @property
     def _entries(self) -> list[Entry]:
@@ -101,7 +125,11 @@ class ImageEntries:
 
     def _index(self) -> _Index:
         if self._indexed != self.document.version:
-            self._indexed, self._known = self.document.version, _Index(self._entries)
+            # Frames' numbers take long in a large file, and most edits are of annotations alone.
+            entries, same = self._entries, len(self._entries) == len(self._numbered)
+            if self._by_number and not (same and all(map(is_, entries, self._numbered))):
+                self._numbered, self._numbers = [*entries], numbers_of(entries)
+            self._indexed, self._known = self.document.version, _Index(entries, self._numbers)
         return self._known
 
     def _matched(self) -> Iterator[tuple[int, Entry]]:
@@ -214,17 +242,19 @@ class ImageEntries:
 class _Index:
     """Places of images by what they are called."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry], numbers: Mapping[int, int]) -> None:
         self.by_file: dict[str, int] = {}
         self.by_real: dict[str, int] | None = None  # by where names lead to, once that is asked
-        self.by_frame: dict[tuple[str | None, int | None], int] = {}
+        self.by_frame: dict[tuple[str | None, int], int] = {}  # by video, and the number of the frame in it
+        self.numbers = numbers  # of frames, by place
         self.by_name: dict[str, list[tuple[int, tuple[str, ...]]]] = {}  # with the parts of their names
         for place, entry in enumerate(entries):
             name = str(entry.get("file_name"))
             path = PurePosixPath(name)
             self.by_file.setdefault(name, place)
-            self.by_frame.setdefault((str(entry.get("vid_id")), whole_number(entry.get("frame_id"))), place)
             self.by_name.setdefault(path.name, []).append((place, path.parts))
+        for place, number in numbers.items():
+            self.by_frame.setdefault((str(entries[place]["vid_id"]), number), place)
 
 
 def _ends(paths: Sequence[Path], parts: tuple[str, ...]) -> bool:

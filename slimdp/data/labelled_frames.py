@@ -177,15 +177,14 @@ def _in_file(
     wanted = {n - first for n in numbers for first in firsts}
     before = min(numbers) < min(firsts)  # the video begins after that one; the error says where it ends
     small, frames = _small_frames(labels, images, video, wanted, to_end=before)
-    there = [(n, _small(read_image(image.file))) for n, image in zip(numbers, images) if image.file.is_file()]
-
-    def off(first: int) -> float:
-        """How far the pictures that are there are from the frames of their numbers, grey levels."""
-        return max((np.abs(seen - small.get(n - first, np.inf)).mean() for n, seen in there), default=0.0)
-
-    first = min(firsts, key=off)
+    there = [
+        (n, small_picture(read_image(image.file)))
+        for n, image in zip(numbers, images)
+        if image.file.is_file()
+    ]
+    first = first_that_fits(there, small, firsts)
     other = "labels of another video, or other numbers (--first-frame)"
-    if off(first) > _MOST_DIFFERENCE:
+    if first is None:
         shown = f"show something else than the frames of {video.path} with their numbers"
         raise AnnotationError(f"{labels}: the labelled pictures beside it {shown}; {other}")
     for image, number in zip(images, numbers):
@@ -194,6 +193,27 @@ def _in_file(
             place = f"{labels}: image {image.id}, {image.file_name}"
             raise AnnotationError(f"{place}: {video.path} {lacks}; {other}")
     return [LabelledFrame(image, video, number - first) for image, number in zip(images, numbers)]
+
+
+def first_that_fits(
+    pictures: Sequence[tuple[int, np.ndarray]], frames: Mapping[int, np.ndarray], firsts: Sequence[int]
+) -> int | None:
+    """Of some numbers of a video's first frame the one under which pictures show the frames of their numbers.
+
+    Args:
+        pictures: the number of each, and what it shows (`small_picture`).
+        frames: what frames of the video show, by their place from 0 on.
+        firsts: what the first frame may be called; the first of them where there is no picture.
+
+    None where under none of them all pictures show their frames.
+    """
+
+    def off(first: int) -> float:
+        """How far the pictures are from the frames of their numbers, grey levels."""
+        return max((np.abs(seen - frames.get(n - first, np.inf)).mean() for n, seen in pictures), default=0.0)
+
+    best = min(firsts, key=off)
+    return best if off(best) <= _MOST_DIFFERENCE else None
 
 
 def _small_frames(
@@ -214,7 +234,7 @@ def _small_frames(
                 pixels = file.pixels(frame)
                 for image in images:
                     _require_size(labels, image, pixels, video)
-                small[index] = _small(pixels)
+                small[index] = small_picture(pixels)
             if index >= max(wanted) and not to_end:
                 break
     return small, frames
@@ -228,7 +248,8 @@ def _number(labels: Path, image: ImageRecord) -> int:
     return number
 
 
-def _small(image: np.ndarray) -> np.ndarray:
+def small_picture(image: np.ndarray) -> np.ndarray:
+    """What a picture (H, W, 3) uint8 RGB shows, to be compared: (48, 48) float32 grey levels, 0..255."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
 

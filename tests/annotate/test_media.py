@@ -14,6 +14,7 @@ from PIL import Image
 
 from flow_cache import FlowCacheError
 from flow_cache.images import read_image, save_png
+from flow_cache.video import VideoSource
 from slimdp.__main__ import main
 from slimdp.annotate.actions import act
 from slimdp.annotate.document import DocumentError
@@ -21,6 +22,7 @@ from slimdp.annotate.media import equalise, open_media
 from slimdp.annotate.people import EditError
 from slimdp.annotate.serve import AnnotateSettings, MissingPackageError, annotate
 from slimdp.data import read_annotations
+from slimdp.data.labelled_frames import find_labelled_frames
 from tests.annotate.conftest import Opened, draw_picture
 
 BOX = {"box": [40, 10, 90, 180]}
@@ -251,6 +253,99 @@ def test_a_frame_that_is_a_text_is_found(open_session: Callable[..., Opened], tm
     (tmp_path / "labels.json").write_text(json.dumps(content))
     session = open_session(tmp_path / "walk.avi").session
     assert [each["people"] for each in session.overview()] == [0, 0, 0, 1, 0, 0]
+
+
+def write_numbered(folder: Path, first: int, ids: bool = False, others: bool = False) -> None:
+    """walk.avi, and labels with a box in its frame 3 whose pictures are numbered from `first` on.
+
+    `ids`: `frame_id` is the image's id; `others`: the pictures beside the labels show something else.
+    """
+    write_video(folder / "walk.avi")
+    (folder / "walk").mkdir()
+    images = []
+    for index in (2, 3, 4):
+        number = index + first
+        name = f"walk/{number:06d}.png"
+        picture = np.roll(draw_picture(), 3 * index, axis=1)
+        save_png(folder / name, 255 - picture if others else picture)
+        image = {"id": 70 + index, "file_name": name, "width": 160, "height": 200, "vid_id": "walk"}
+        images.append({**image, "frame_id": 70 + index if ids else number})
+    person = {"id": 1, "image_id": 73, "category_id": 1, "bbox": [40, 10, 80, 180]}
+    content = {"images": images, "annotations": [person], "categories": [{"id": 1, "name": "person"}]}
+    (folder / "labels.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_labels_are_shown_and_added_by_the_number_of_the_first_frame(
+    open_session: Callable[..., Opened], tmp_path: Path, first: int
+) -> None:
+    write_numbered(tmp_path, first)
+    opened = open_session(tmp_path / "walk.avi")
+    assert [each["people"] for each in opened.session.overview()] == [0, 0, 0, 1, 0, 0]
+    act(opened.session, 0, "box", BOX)
+    act(opened.session, 4, "box", BOX)
+    images = opened.content()["images"]
+    assert [image["frame_id"] for image in images] == [2 + first, 3 + first, 4 + first, first]
+    again = open_session(tmp_path / "walk.avi")
+    assert [each["people"] for each in again.session.overview()] == [1, 0, 0, 1, 1, 0]
+    # As the commands that read the labels have them.
+    act(again.session, 0, "polygon", {"person": 2, "part": 1, "points": [[50, 20], [110, 20], [50, 99]]})
+    read = {image.id: image for image in read_annotations(again.labels, tmp_path).images}
+    frames = find_labelled_frames(again.labels, read, [VideoSource(tmp_path / "walk.avi", "walk")])
+    assert sorted(frame.index for frame in frames) == [0, 2, 3, 4]
+
+
+def test_frame_ids_that_are_ids_of_images_are_not_the_numbers_of_frames(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    write_numbered(tmp_path, first=1, ids=True)
+    opened = open_session(tmp_path / "walk.avi")
+    assert [each["people"] for each in opened.session.overview()] == [0, 0, 0, 1, 0, 0]
+    before = opened.labels.read_bytes()
+    with pytest.raises(EditError, match=r"numbered by the names .* 1 for the first frame"):
+        act(opened.session, 0, "box", BOX)
+    assert opened.labels.read_bytes() == before
+    act(opened.session, 4, "box", BOX)
+
+
+def test_numbers_that_no_picture_shows_begin_where_the_video_has_them_all(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    write_numbered(tmp_path, first=1)
+    content = json.loads((tmp_path / "labels.json").read_text())
+    for picture in (tmp_path / "walk").iterdir():
+        picture.unlink()
+    session = open_session(tmp_path / "walk.avi").session
+    assert session.overview()[4]["people"] == 1  # nothing speaks for 1
+    content["images"][0]["frame_id"] = 6  # of frames 0 to 5
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    session = open_session(tmp_path / "walk.avi").session
+    assert session.overview()[3]["people"] == 1
+
+
+def test_pictures_that_show_no_frame_of_their_number_are_refused(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    write_numbered(tmp_path, first=1, others=True)
+    before = (tmp_path / "labels.json").read_bytes()
+    with pytest.raises(
+        DocumentError, match=r"walk/00000\d.png, show something .* 0 or 1; correct their frame"
+    ):
+        open_session(tmp_path / "walk.avi")
+    assert (tmp_path / "labels.json").read_bytes() == before
+
+
+def test_images_that_are_numbered_from_two_first_frames_are_refused(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    write_numbered(tmp_path, first=1)
+    opened = open_session(tmp_path / "walk.avi")
+    act(opened.session, 0, "box", BOX)
+    content = opened.content()
+    content["images"][-1]["frame_id"] = 0  # as earlier versions wrote it
+    opened.labels.write_text(json.dumps(content))
+    with pytest.raises(DocumentError, match=r"0 in that of labels_frames/walk/000000\.jpg and 1 in that of "):
+        open_session(tmp_path / "walk.avi")
 
 
 def test_what_is_no_picture_is_left_out_or_refused(
