@@ -28,14 +28,13 @@ from slimdp.annotate.people import (
     with_coarse,
     without_point,
 )
+from slimdp.annotate.people_match import SAME_PERSON
 from slimdp.annotate.session import Session
 from slimdp.annotate.views import VIEWS, nearest_corner
 from slimdp.annotate.work import Action, Number, Place, Values, Work
 from slimdp.geometry import box_overlaps
 from slimdp.structures import IGNORE
 
-#: Of two boxes: a detector's is of somebody who has one already.
-_SAME_PERSON = 0.5
 Places = Annotated[list[Place], Field(min_length=1, max_length=5000)]
 Where = Literal["over", "under", "inside"]
 
@@ -103,7 +102,7 @@ class RemovePerson(Values):
 
 def _known(box: np.ndarray, people: list[Person]) -> bool:
     boxes = np.array([person.box for person in people]).reshape(-1, 4)
-    return bool((box_overlaps(box[None], boxes) > _SAME_PERSON).any())
+    return bool((box_overlaps(box[None], boxes) > SAME_PERSON).any())
 
 
 # ---- outlines

@@ -24,6 +24,7 @@ from slimdp.annotate.people import (
     with_asked,
     with_guessed_keypoints,
 )
+from slimdp.annotate.people_match import Located, match_people
 from slimdp.annotate.session import Session
 from slimdp.annotate.work import Work
 from slimdp.config import CropSettings
@@ -58,30 +59,46 @@ def _from_flow(session: Session, number: int) -> None:
     if labelled is None:
         raise EditError(f"no labelled frame within {REACH} frames of this one; label one first")
     chain = _chain(session, labelled, number)
+    size = session.media.size(number)
+    record = _record(session, number, size)
     people_0 = _annotations(session, labelled)
+    everybody = list(people_0.values())
+    transfers = {
+        place: LabelTransfer(
+            person_0,
+            chain,
+            number - labelled,
+            TransferSettings(confidence=FallingConfidence()),
+            CropSettings(),
+            [other for other in everybody if other is not person_0],
+        )
+        for place, person_0 in people_0.items()
+    }
+    moved = {
+        place: transfer_person(transfer, record).person_1 if transfer.person_0.has_labels else None
+        for place, transfer in transfers.items()
+    }
     work = Work(session, number)
-    there = {person.entry.get("track_id"): person for person in work.people}
+    same = _who_is_there(work, transfers, moved)
     carried = 0
-    for person_0 in people_0:
-        before = there.get(person_0.track)
-        if not person_0.has_labels or (before is not None and _is_labelled(before.entry)):
+    for place, person_1 in moved.items():
+        before, track = same[place], people_0[place].track
+        if person_1 is None or (before is not None and _is_labelled(before.entry)):
             continue
-        others = [other for other in people_0 if other is not person_0]
-        settings = TransferSettings(confidence=FallingConfidence())
-        transfer = LabelTransfer(person_0, chain, number - labelled, settings, CropSettings(), others)
-        size = session.media.size(number)
-        moved = transfer_person(transfer, _record(session, number, size)).person_1
-        if moved is None:
-            continue
-        fields = _carried_fields(moved)
-        guessed = _carried_keypoints(moved)
+        if track is None:  # from here on the file says that these two are one
+            known = None if before is None else before.entry.get("track_id")
+            track = work.new_track() if known is None else known
+            entry_0 = session.document.content["annotations"][place]
+            work.wanted["annotations", place] = {**entry_0, "track_id": track}
+        fields = _carried_fields(person_1)
+        guessed = _carried_keypoints(person_1)
         if before is None:
-            work.add(moved.box, with_guessed_keypoints(fields, guessed), person_0.track)
+            work.add(person_1.box, with_guessed_keypoints(fields, guessed), track)
         else:
             if before.keypoints is not None or not session.has_page_keypoints(before.entry):
                 guessed = []
             counts = {"dp_help": {**before.entry.get("dp_help", {}), **fields.get("dp_help", {})}}
-            entry = {**before.entry, "bbox": moved.box.tolist(), **fields, **counts}
+            entry = {**before.entry, "bbox": person_1.box.tolist(), "track_id": track, **fields, **counts}
             work.put(before, with_guessed_keypoints(entry, guessed))
         carried += 1
     if not carried:
@@ -103,6 +120,34 @@ def _nearest_labelled(session: Session, number: int) -> int | None:
     return None
 
 
+def _who_is_there(
+    work: Work, transfers: dict[int, LabelTransfer], moved: dict[int, PersonAnnotation | None]
+) -> dict[int, Person | None]:
+    """Who everybody of the labelled frame is in the other one; None for who is not there."""
+    there = [person for person in work.people if not person.entry.get("iscrowd")]
+    people_0 = [
+        Located(transfer.person_0.track, _follow_box(transfer) if person_1 is None else person_1.box)
+        for transfer, person_1 in zip(transfers.values(), moved.values(), strict=True)
+    ]
+    people_1 = [Located(person.entry.get("track_id"), person.box) for person in there]
+    tracks = [[entry.get("track_id") for entry in entries] for entries in work.session.entries()]
+    pictures = [{track for track in of_picture if track is not None} for of_picture in tracks]
+    found = match_people(people_0, people_1, pictures)
+    return {place: None if at is None else there[at] for place, at in zip(transfers, found, strict=True)}
+
+
+def _follow_box(transfer: LabelTransfer) -> np.ndarray:
+    """Where somebody without labels goes: the box (4,) xywh px, moved as the middle of it mostly moves."""
+    box = transfer.person_0.box
+    share = np.stack(np.meshgrid(*[np.linspace(0.25, 0.75, 7)] * 2), axis=-1).reshape(-1, 2)
+    points_0 = box[:2] + share * box[2:]
+    moved = transfer.move(points_0)
+    if not moved.kept.any():
+        return box
+    shift = np.median((moved.points_1 - points_0)[moved.kept], axis=0)
+    return np.concatenate([box[:2] + shift, box[2:]])
+
+
 def _is_labelled(entry: Entry) -> bool:
     return bool(entry.get("dp_x"))
 
@@ -121,29 +166,29 @@ def _chain(session: Session, start: int, end: int) -> FlowChain:
     return FlowChain(tuple(pairs))
 
 
-def _annotations(session: Session, number: int) -> list[PersonAnnotation]:
-    """Everybody in a picture, as the label transfer takes them."""
+def _annotations(session: Session, number: int) -> dict[int, PersonAnnotation]:
+    """Everybody in a picture, as the label transfer takes them, by the place among the file's annotations."""
     size = session.media.size(number)
     record = _record(session, number, size)
-    found = []
-    for _, person in session.people(number):
+    found = {}
+    for place, person in session.people(number):
+        if person.entry.get("iscrowd"):
+            continue
         known = ~np.isnan(person.uv).any(axis=1) if len(person.points) else np.zeros(0, bool)
         count = int(known.sum())
-        found.append(
-            PersonAnnotation(
-                id=int(person.entry["id"]),
-                image=record,
-                box=person.box,
-                points=person.points[known],
-                part=person.part[known],
-                uv=person.uv[known].astype(np.float32),
-                source=np.full(count, int(LabelSource.ANNOTATOR)),
-                step=np.zeros(count, np.int64),
-                track=person.entry.get("track_id"),
-                coarse=person.coarse,
-                keypoints=person.keypoints if session.has_page_keypoints(person.entry) else None,
-                layout=session.surface.layout,
-            )
+        found[place] = PersonAnnotation(
+            id=int(person.entry["id"]),
+            image=record,
+            box=person.box,
+            points=person.points[known],
+            part=person.part[known],
+            uv=person.uv[known].astype(np.float32),
+            source=np.full(count, int(LabelSource.ANNOTATOR)),
+            step=np.zeros(count, np.int64),
+            track=person.entry.get("track_id"),
+            coarse=person.coarse,
+            keypoints=person.keypoints if session.has_page_keypoints(person.entry) else None,
+            layout=session.surface.layout,
         )
     return found
 

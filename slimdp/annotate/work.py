@@ -56,17 +56,24 @@ class Work:
         self.wanted["annotations", place] = entry
 
     def add(self, box: np.ndarray, more: Entry | None = None, track: int | None = None) -> Entry:
-        """A new person in a box (4,) xywh px, with more fields."""
+        """A new person in a box (4,) xywh px, with more fields; in a video by default with a new track."""
         known, media = self.session.document.content["annotations"], self.session.media
         added = sum(table == "annotations" and place >= self._new for table, place in self.wanted)
         # Entries of other categories were not checked.
         identity = 1 + added + max((whole_number(entry.get("id")) or 0 for entry in known), default=0)
         if track is None and media.is_video:
-            track = 1 + added + max((whole_number(entry.get("track_id")) or 0 for entry in known), default=-1)
+            track = self.new_track()
         category = int(self.session.category_entry["id"])
         entry = new_person(identity, self.image_id(), category, box, track, self.size)
         self.wanted["annotations", self._new + added] = entry | (more or {})
         return entry
+
+    def new_track(self) -> int:
+        """A track that nobody of the file has, and nobody whom the action has added."""
+        wanted = [entry for (table, _), entry in self.wanted.items() if table == "annotations" and entry]
+        entries = [*self.session.document.content["annotations"], *wanted]
+        tracks = (whole_number(entry.get("track_id")) for entry in entries)
+        return 1 + max((track for track in tracks if track is not None), default=-1)
 
     def image_id(self) -> int:
         """The id of the picture's entry, which is made where there is none."""

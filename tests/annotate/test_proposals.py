@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,146 @@ def test_flow_carries_box_outlines_and_guesses(labelled: Opened) -> None:
         assert each["guess"]["by"] == "flow"
         assert 0 < each["guess"]["confidence"] <= 1
     assert np.percentile(off_px, 80) < 1.5
+
+
+#: The boxes of two people side by side, who move as the body of `clip` does.
+_LEFT, _RIGHT = [20, 20, 50, 100], [110, 20, 50, 100]
+
+
+@pytest.fixture
+def two_people(open_session: Callable[..., Opened], tmp_path: Path) -> Callable[..., Opened]:
+    """Opens three frames of two people, with boxes in all of them; nobody has a track by default."""
+
+    def begin(*tracks: int | None) -> Opened:
+        folder = tmp_path / "two"
+        folder.mkdir()
+        rng = np.random.default_rng(1)
+        wall, *bodies = (
+            cv2.GaussianBlur(rng.integers(0, 255, (*size, 3)).astype(np.uint8), (5, 5), 0)
+            for size in ((160, 200), (90, 40), (90, 40))
+        )
+        images, people = [], []
+        for number in range(3):
+            image = wall.copy()
+            for body, (x, y, _, _) in zip(bodies, (_LEFT, _RIGHT)):
+                left, top = (np.array([x, y]) + 5 + number * _STEP).astype(int)
+                image[top : top + 90, left : left + 40] = body
+            save_png(folder / f"{number:06d}.png", image)
+            name = f"two/{number:06d}.png"
+            images.append({"id": number + 1, "file_name": name, "width": 200, "height": 160})
+            for box in (_LEFT, _RIGHT):
+                corner = (np.array(box[:2]) + number * _STEP).tolist()
+                one = {"id": len(people) + 1, "image_id": number + 1, "category_id": 1}
+                track = tracks[len(people)] if tracks else None
+                given = {} if track is None else {"track_id": track}
+                people.append({**one, "bbox": [*corner, *box[2:]], **given})
+        content = {"images": images, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+        (tmp_path / "two.json").write_text(json.dumps(content))
+        return open_session(folder, name="two.json", frames=True)
+
+    return begin
+
+
+def _label(opened: Opened, number: int, who: int, box: list[int]) -> None:
+    """An outline, and an answer to each of its points, of somebody in a box."""
+    session, (x, y, width, height) = opened.session, box
+    edges = x + 6, y + 6, x + width - 6, y + height - 6
+    corners = [[edges[i], edges[j]] for i, j in ((0, 1), (2, 1), (2, 3), (0, 3))]
+    act(session, number, "polygon", {"person": who, "part": TORSO, "points": corners})
+    act(session, number, "ask", {"person": who})
+    views = session.views.of(TORSO)
+    at = [views.width / 2, views.height / 2]
+    while _one(opened, number, who)["next"] is not None:
+        place = {"person": who, "asked": 0, "coarse": TORSO, "view": 0, "at": at}
+        act(session, number, "place", place)
+
+
+def _one(opened: Opened, number: int, who: int) -> dict[str, Any]:
+    """Somebody of a picture, by the id."""
+    found: dict[str, Any] = next(p for p in opened.session.state(number)["people"] if p["id"] == who)
+    return found
+
+
+def test_labels_of_who_has_no_track_stay_with_the_person(two_people: Callable[..., Opened]) -> None:
+    opened = two_people()
+    before = opened.content()["annotations"]
+    _label(opened, 0, 1, _LEFT)
+    propose(opened.session, 1, "flow", None)
+    left, right = _one(opened, 1, 3), _one(opened, 1, 4)
+    assert left["help"]["pending_parts"] == [TORSO]
+    assert left["asked"]
+    assert np.allclose(left["box"][:2], _LEFT[:2] + _STEP, atol=6)
+    assert opened.person(3) == before[3]
+    assert right["asked"] == []
+    # From here on the file says who is who, and nobody has another one's track.
+    assert [entry.get("track_id") for entry in opened.content()["annotations"]] == [
+        0,
+        None,
+        0,
+        None,
+        None,
+        None,
+    ]
+    opened.session.document.undo()
+    assert [entry.get("track_id") for entry in opened.content()["annotations"]] == [None] * 6
+
+
+def test_labels_of_two_people_without_tracks_go_to_both(two_people: Callable[..., Opened]) -> None:
+    opened = two_people()
+    _label(opened, 0, 1, _LEFT)
+    _label(opened, 0, 2, _RIGHT)
+    propose(opened.session, 2, "flow", None)
+    for who, box in ((5, _LEFT), (6, _RIGHT)):
+        person = _one(opened, 2, who)
+        assert person["asked"]
+        assert np.allclose(person["box"][:2], box[:2] + 2 * _STEP, atol=6)
+    tracks = [entry.get("track_id") for entry in opened.content()["annotations"]]
+    assert tracks == [0, 1, None, None, 0, 1]
+
+
+def test_labels_never_go_to_a_box_that_is_of_somebody_else(two_people: Callable[..., Opened]) -> None:
+    opened = two_people()
+    _label(opened, 0, 1, _LEFT)
+    act(opened.session, 1, "remove", {"person": 3})
+    before = opened.content()["annotations"]
+    propose(opened.session, 1, "flow", None)
+    after = opened.content()["annotations"]
+    assert after[2] == before[2]  # the right person's
+    added = after[-1]
+    assert len(after) == len(before) + 1
+    assert np.allclose(added["bbox"][:2], _LEFT[:2] + _STEP, atol=6)
+    assert added["track_id"] == after[0]["track_id"] == 0
+
+
+def test_a_box_that_the_frame_had_takes_the_labels_and_their_track(two_people: Callable[..., Opened]) -> None:
+    opened = two_people(0, 1, 7, 8, 9, 1)  # as boxes that were drawn or found frame by frame
+    _label(opened, 0, 1, _LEFT)
+    propose(opened.session, 1, "flow", None)
+    assert len(opened.session.state(1)["people"]) == 2
+    assert _one(opened, 1, 3)["asked"]
+    assert _one(opened, 1, 3)["track"] == 0
+    assert _one(opened, 1, 4)["track"] == 8
+
+
+def test_who_has_labels_under_another_track_is_not_doubled(two_people: Callable[..., Opened]) -> None:
+    opened = two_people(0, 1, 7, 8, 9, 1)
+    _label(opened, 0, 1, _LEFT)
+    _label(opened, 1, 3, [int(n) for n in [*(_LEFT[:2] + _STEP), *_LEFT[2:]]])
+    before = opened.labels.read_bytes()
+    with pytest.raises(EditError, match="carries nobody"):
+        propose(opened.session, 1, "flow", None)
+    assert opened.labels.read_bytes() == before
+
+
+def test_a_track_that_a_picture_shows_beside_the_other_is_somebody_else(
+    two_people: Callable[..., Opened],
+) -> None:
+    opened = two_people(0, 1, 7, 8, 7, 0)  # 0 and 7 are in the last frame both
+    _label(opened, 0, 1, _LEFT)
+    before = opened.person(2)
+    propose(opened.session, 1, "flow", None)
+    assert opened.person(2) == before
+    assert [person["track"] for person in opened.session.state(1)["people"]] == [7, 8, 0]
 
 
 def test_the_least_sure_guess_comes_first(labelled: Opened) -> None:
