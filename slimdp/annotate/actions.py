@@ -26,6 +26,7 @@ from slimdp.annotate.people import (
     with_asked,
     with_box,
     with_coarse,
+    without_help,
     without_point,
 )
 from slimdp.annotate.people_match import SAME_PERSON
@@ -123,12 +124,19 @@ class _Outline(Values):
         """The mask, with proposals of parts that it changes counted as corrected."""
         entry = with_coarse(person, coarse)
         pending = list((person.entry.get("dp_help") or {}).get("pending_parts", []))
-        changed = [part for part in pending if part == self.part]
+        changed = [part for part in pending if self._changes(part, person.coarse, coarse)]
+        for part in changed:
+            entry = count_help(entry, "parts", "corrected" if (coarse == part).any() else "refused")
         if changed:
-            entry = count_help(entry, "parts", "corrected" if (coarse == self.part).any() else "refused")
-            left = [part for part in pending if part != self.part]
+            left = [part for part in pending if part not in changed]
             entry["dp_help"] = {**entry["dp_help"], "pending_parts": left}
         work.put(person, entry)
+
+    def _changes(self, part: int, before: np.ndarray | None, coarse: np.ndarray) -> bool:
+        """Whether this corrects a part: it is drawn, or what is erased, or grabbed as a whole, is of it."""
+        if self.part not in (0, IGNORE) or before is None:
+            return part == self.part
+        return bool(((before == part) != (coarse == part)).any())
 
 
 class Polygon(_Outline):
@@ -202,7 +210,7 @@ class Ask(Values):
         pending = (entry.get("dp_help") or {}).get("pending_parts", [])
         if pending:
             entry = count_help(entry, "parts", "accepted", len(pending))
-            entry["dp_help"] = {name: n for name, n in entry["dp_help"].items() if name != "pending_parts"}
+        entry = without_help(entry, "pending_parts", "pending_box")
         fresh = points_to_ask(person)
         if fresh:
             entry = with_asked(entry, [*person.asked, *fresh])
@@ -322,7 +330,7 @@ class Refuse(Values):
         each = _asked(person, self.asked)
         if "guess" not in each:
             raise EditError("no proposal to refuse")
-        bare = {name: value for name, value in each.items() if name != "guess"}
+        bare = {name: value for name, value in each.items() if name != "guess"} | {"refused": True}
         entry = with_asked(person.entry, [bare if other is each else other for other in person.asked])
         work.put(person, count_help(entry, "points", "refused"))
 

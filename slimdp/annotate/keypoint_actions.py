@@ -12,6 +12,7 @@ from slimdp.annotate.people import (
     count_help,
     with_guessed_keypoints,
     with_keypoint,
+    with_refused_keypoint,
 )
 from slimdp.annotate.work import Place, Values, Work
 
@@ -34,6 +35,8 @@ class Keypoint(Values):
         if len(left) < len(person.guessed_keypoints):
             entry = with_guessed_keypoints(entry, left)
             entry = count_help(entry, "keypoints", "corrected" if self.seen else "refused")
+        if not self.seen:
+            entry = with_refused_keypoint(entry, self.index)
         work.put(person, entry)
 
 
@@ -72,7 +75,8 @@ class RefuseKeypoint(Values):
         left = [each for each in person.guessed_keypoints if each["index"] != self.index]
         if len(left) == len(person.guessed_keypoints):
             raise EditError("this keypoint is not proposed")
-        work.put(person, count_help(with_guessed_keypoints(person.entry, left), "keypoints", "refused"))
+        entry = count_help(with_guessed_keypoints(person.entry, left), "keypoints", "refused")
+        work.put(person, with_refused_keypoint(entry, self.index))
 
 
 def _keypoint_names(work: Work, person: Person) -> tuple[str, ...]:

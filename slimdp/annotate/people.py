@@ -2,8 +2,9 @@
 
 Beside DensePose's fields an entry may have three of the tool's own. `dp_asked` lists points that wait for an
 answer: `x`, `y` in the box frame, `part` (coarse, from 1), `state` (open, skipped, hidden) and perhaps a
-`guess`. `dp_guessed_keypoints` lists keypoints that are proposed: `index`, `x`, `y` px of the picture, `seen`
-(1 hidden, 2 seen). `dp_help` counts what became of proposals.
+`guess`, or `refused` once it had one. `dp_guessed_keypoints` lists keypoints that are proposed: `index`, `x`,
+`y` px of the picture, `seen` (1 hidden, 2 seen). `dp_help` counts what became of proposals, and names those
+that wait (`pending_parts`, `pending_box`) and the `refused_keypoints`.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def with_box(person: Person, box: np.ndarray, size: tuple[int, int]) -> Entry:
         low = np.minimum(box[:2], held.min(axis=0))
         high = np.maximum(box[:2] + box[2:], held.max(axis=0))
         box = np.concatenate([low, high - low])
-    entry = {**person.entry, "bbox": box.tolist()}
+    entry = {**without_help(person.entry, "pending_box"), "bbox": box.tolist()}
     entry.pop("box_source", None)
     if person.coarse is None or entry.get("area") == float(person.box[2] * person.box[3]):
         entry["area"] = float(box[2] * box[3])
@@ -248,3 +249,21 @@ def count_help(entry: Entry, kind: str, what: str, number: int = 1) -> Entry:
     of_kind = counts.setdefault(kind, {"accepted": 0, "corrected": 0, "refused": 0})
     of_kind[what] += number
     return {**entry, "dp_help": counts}
+
+
+def without_help(entry: Entry, *names: str) -> Entry:
+    """The entry without some fields of `dp_help`; itself where it has none of them."""
+    known = entry.get("dp_help") or {}
+    if not any(name in known for name in names):
+        return entry
+    changed = {**entry, "dp_help": {name: value for name, value in known.items() if name not in names}}
+    if not changed["dp_help"]:
+        del changed["dp_help"]
+    return changed
+
+
+def with_refused_keypoint(entry: Entry, index: int) -> Entry:
+    """The entry with a keypoint that is not to be proposed again."""
+    known = entry.get("dp_help") or {}
+    refused = sorted({*known.get("refused_keypoints", []), index})
+    return {**entry, "dp_help": {**known, "refused_keypoints": refused}}

@@ -7,35 +7,34 @@ they change, or points are chosen in them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from flow_cache import FlowChain, FlowPair, make_estimator
 from slimdp.annotate.ask import points_to_ask
+from slimdp.annotate.carried import carried_fields, is_box_kept, make_guess, with_carried
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.network import NetworkAnswer, ask_network
 from slimdp.annotate.people import (
     HIDDEN,
-    OPEN,
     EditError,
     Person,
     coarse_fields,
     with_asked,
-    with_guessed_keypoints,
 )
 from slimdp.annotate.people_match import Located, match_people
 from slimdp.annotate.session import Session
+from slimdp.annotate.suggestions import is_labelled
 from slimdp.annotate.work import Work
 from slimdp.config import CropSettings
-from slimdp.data.box_frame import FRAME, frame_from_image
+from slimdp.data.box_frame import FRAME
 from slimdp.motion import FallingConfidence, LabelTransfer, TransferSettings, transfer_person
-from slimdp.structures import IGNORE, ImageRecord, LabelSource, PersonAnnotation
+from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
 
 #: Frames from a labelled one to the one that its labels are carried to, at most.
 REACH = 24
-#: A carried point that is trusted less is not proposed.
-LEAST_TRUST = 0.02
 
 
 def propose(session: Session, number: int, kind: str, person: object) -> None:
@@ -83,23 +82,24 @@ def _from_flow(session: Session, number: int) -> None:
     carried = 0
     for place, person_1 in moved.items():
         before, track = same[place], people_0[place].track
-        if person_1 is None or (before is not None and _is_labelled(before.entry)):
+        if person_1 is None or (before is not None and before.entry.get("dp_x")):
             continue
+        entry = None
+        if before is not None:
+            if is_box_kept(before):
+                person_1 = _into_box(transfers[place], record, before.box)
+            entry = with_carried(before, person_1, session.has_page_keypoints(before.entry))
+            if entry is None:
+                continue
         if track is None:  # from here on the file says that these two are one
             known = None if before is None else before.entry.get("track_id")
             track = work.new_track() if known is None else known
             entry_0 = session.document.content["annotations"][place]
             work.wanted["annotations", place] = {**entry_0, "track_id": track}
-        fields = _carried_fields(person_1)
-        guessed = _carried_keypoints(person_1)
-        if before is None:
-            work.add(person_1.box, with_guessed_keypoints(fields, guessed), track)
+        if before is None or entry is None:
+            work.add(person_1.box, carried_fields(person_1), track)
         else:
-            if before.keypoints is not None or not session.has_page_keypoints(before.entry):
-                guessed = []
-            counts = {"dp_help": {**before.entry.get("dp_help", {}), **fields.get("dp_help", {})}}
-            entry = {**before.entry, "bbox": person_1.box.tolist(), "track_id": track, **fields, **counts}
-            work.put(before, with_guessed_keypoints(entry, guessed))
+            work.put(before, {**entry, "track_id": track})
         carried += 1
     if not carried:
         raise EditError("the flow carries nobody here who has no labels yet")
@@ -108,16 +108,31 @@ def _from_flow(session: Session, number: int) -> None:
 
 
 def _nearest_labelled(session: Session, number: int) -> int | None:
-    """The nearest frame with labels of somebody, an earlier one where two are as near."""
+    """The nearest frame with points of somebody, an earlier one where two are as near; else with outlines."""
     if not session.media.is_video:
         raise EditError("flow carries labels between the frames of a video; these are pictures")
-    for away in range(1, REACH + 1):
-        for other in (number - away, number + away):
-            if 0 <= other < len(session.media) and session.image_place(other) is not None:
-                people = session.people(other)
-                if any(_is_labelled(person.entry) for _, person in people):
-                    return other
+    entries = session.entries()
+    near = [other for away in range(1, REACH + 1) for other in (number - away, number + away)]
+    near = [other for other in near if 0 <= other < len(entries)]
+    for has_labels in (_has_points, is_labelled):
+        for other in near:
+            if any(has_labels(entry) for entry in entries[other]):
+                return other
     return None
+
+
+def _has_points(entry: Entry) -> bool:
+    return bool(entry.get("dp_x"))
+
+
+def _into_box(transfer: LabelTransfer, record: ImageRecord, box: np.ndarray) -> PersonAnnotation:
+    """The person with labels moved into a box (4,) xywh px that is there already."""
+    person_0 = replace(transfer.person_0, track=0)
+    none = np.zeros(0, np.int64)
+    there = PersonAnnotation(0, record, box, np.zeros((0, 2)), none, np.zeros((0, 2)), none, none, track=0)
+    person_1 = transfer_person(replace(transfer, person_0=person_0, people_1=[there]), record).person_1
+    assert person_1 is not None  # there is a box
+    return person_1
 
 
 def _who_is_there(
@@ -146,10 +161,6 @@ def _follow_box(transfer: LabelTransfer) -> np.ndarray:
         return box
     shift = np.median((moved.points_1 - points_0)[moved.kept], axis=0)
     return np.concatenate([box[:2] + shift, box[2:]])
-
-
-def _is_labelled(entry: Entry) -> bool:
-    return bool(entry.get("dp_x"))
 
 
 def _chain(session: Session, start: int, end: int) -> FlowChain:
@@ -199,39 +210,6 @@ def _record(session: Session, number: int, size: tuple[int, int]) -> ImageRecord
     return ImageRecord(number, file, picture.file_name, *size, video=picture.video or "video", frame=number)
 
 
-def _carried_fields(moved: PersonAnnotation) -> Entry:
-    """What an entry gets from a person whom the flow has brought: parts, and points that are asked."""
-    fields: Entry = {}
-    if moved.coarse is not None:
-        coarse = np.array(moved.coarse)
-        fields |= coarse_fields(coarse, {})
-        fields["dp_help"] = {"pending_parts": sorted({int(c) for c in np.unique(coarse)} - {0, IGNORE})}
-    trust = np.ones(len(moved.points)) if moved.confidence is None else moved.confidence
-    places = frame_from_image(moved.points, moved.box).clip(0, FRAME)
-    coarse_of_part = moved.layout.coarse_of_part
-    asked = []
-    for (x, y), part, (u, v), sure in zip(
-        places.tolist(), moved.part.tolist(), moved.uv.tolist(), trust.tolist()
-    ):
-        if sure >= LEAST_TRUST:
-            guess = _guess(part, u, v, sure, "flow")
-            each = {"x": round(x, 3), "y": round(y, 3), "part": int(coarse_of_part[part]), "state": OPEN}
-            asked.append({**each, "guess": guess})
-    return fields | {"dp_asked": asked} if asked else fields
-
-
-def _carried_keypoints(moved: PersonAnnotation) -> list[dict[str, Any]]:
-    """The keypoints that the flow has brought into the picture, as proposals."""
-    if moved.keypoints is None:
-        return []
-    width, height = moved.image.width, moved.image.height
-    return [
-        {"index": index, "x": round(x, 2), "y": round(y, 2), "seen": int(seen)}
-        for index, (x, y, seen) in enumerate(moved.keypoints.tolist())
-        if seen and -0.5 < x < width - 0.5 and -0.5 < y < height - 0.5
-    ]
-
-
 # ---- by a network
 
 
@@ -267,9 +245,4 @@ def _guesses(answer: NetworkAnswer, person: Person, waiting: list[dict[str, Any]
     coarse = np.array([each["part"] for each in waiting])
     part, uv, sure = answer.at(places, coarse)
     rows = zip(waiting, part.tolist(), uv.tolist(), sure.tolist())
-    return {id(each): _guess(p, u, v, c, "network") for each, p, (u, v), c in rows}
-
-
-def _guess(part: int, u: float, v: float, sure: float, by: str) -> dict[str, Any]:
-    u, v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
-    return {"part": int(part), "u": round(u, 5), "v": round(v, 5), "confidence": round(sure, 4), "by": by}
+    return {id(each): make_guess(p, u, v, c, "network") for each, p, (u, v), c in rows}

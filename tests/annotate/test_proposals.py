@@ -18,6 +18,7 @@ from slimdp.annotate.actions import act
 from slimdp.annotate.network import NetworkAnswer
 from slimdp.annotate.people import EditError
 from slimdp.annotate.proposals import REACH, propose
+from slimdp.annotate.suggestions import is_labelled
 from slimdp.config import CropSettings
 from slimdp.data.crops import crop_affine
 from slimdp.inference.video_records import PersonMaps, TrackedPerson
@@ -424,3 +425,168 @@ def test_keypoints_that_are_there_are_not_proposed_again(labelled: Opened) -> No
     person = _person(labelled, 3)
     assert (person["keypoints"], person["guessedKeypoints"]) == (before, [])
     assert person["help"]["keypoints"]["accepted"] == 1
+
+
+def _mask(person: dict[str, Any]) -> np.ndarray:
+    mask: np.ndarray = np.repeat(*np.array(person["mask"]).reshape(-1, 2).T).reshape(256, 256)
+    return mask
+
+
+def _near(places: list[Any], others: list[Any]) -> np.ndarray:
+    """How far each place is from the nearest of some others, px."""
+    away: np.ndarray = np.linalg.norm(np.array(places)[:, None] - np.array(others)[None], axis=2).min(axis=1)
+    return away
+
+
+def test_outlines_and_a_box_that_were_corrected_stay(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 3, "flow", None)
+    first = _person(labelled, 3)
+    who = first["id"]
+    act(session, 3, "box", {"person": who, "box": [30, 20, 120, 120]})
+    act(session, 3, "clear", {"person": who, "part": TORSO})
+    upper = [[51, 35], [106, 35], [106, 55], [51, 55]]  # of the torso, 20 of 40 px
+    act(session, 3, "polygon", {"person": who, "part": TORSO, "points": upper})
+    corrected = _person(labelled, 3)
+    assert not [each for each in corrected["asked"] if each["part"] == TORSO]
+    propose(session, 3, "flow", None)
+    again = _person(labelled, 3)
+    assert (again["box"], again["mask"]) == (corrected["box"], corrected["mask"])
+    assert again["help"]["pending_parts"] == [LEG]
+    torso = [each["at"] for each in again["asked"] if each["part"] == TORSO]
+    assert torso
+    assert max(y for _, y in torso) < 56
+    # They are where they were, though the box is another one.
+    assert _near(torso, [each["at"] for each in first["asked"]]).max() < 0.1
+
+
+def test_outlines_that_nobody_touched_come_anew_into_a_box_that_was_corrected(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 3, "flow", None)
+    first = _person(labelled, 3)
+    act(session, 3, "box", {"person": first["id"], "box": [30, 20, 120, 120]})
+    cut = _person(labelled, 3)
+    propose(session, 3, "flow", None)
+    again = _person(labelled, 3)
+    assert again["box"] == cut["box"]
+    assert (_mask(again) == _mask(cut)).mean() > 0.98
+    assert again["help"]["pending_parts"] == [TORSO, LEG]
+    assert _near([each["at"] for each in again["asked"]], [each["at"] for each in cut["asked"]]).max() < 0.1
+
+
+def test_a_box_and_outlines_of_the_flow_follow_it(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 3, "flow", None)
+    first = labelled.person(1)
+    act(session, 0, "box", {"person": 1, "box": [30, 20, 90, 110]})
+    propose(session, 3, "flow", None)
+    assert labelled.person(1)["bbox"] != first["bbox"]
+    # Once they are accepted, they stay.
+    act(session, 3, "ask", {"person": first["id"]})
+    accepted = labelled.person(1)
+    act(session, 0, "box", {"person": 1, "box": [36, 26, 68, 98]})
+    propose(session, 3, "flow", None)
+    assert {name: labelled.person(1)[name] for name in ("bbox", "dp_masks", "dp_help")} == {
+        name: accepted[name] for name in ("bbox", "dp_masks", "dp_help")
+    }
+
+
+def test_a_box_that_was_drawn_stays_and_takes_the_labels(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 3, "flow", None)
+    places = [each["at"] for each in _person(labelled, 3)["asked"]]
+    session.document.undo()
+    act(session, 3, "box", {"box": [38, 26, 84, 110]})
+    propose(session, 3, "flow", None)
+    person = _person(labelled, 3)
+    assert (person["box"], person["track"]) == ([38, 26, 84, 110], 0)
+    assert len(person["asked"]) >= 0.9 * len(places)
+    assert _near([each["at"] for each in person["asked"]], places).max() < 0.1
+    mask = _mask(person)
+    rows, columns = np.nonzero(mask == TORSO)
+    middle = np.array([38, 26]) + np.array([columns.mean(), rows.mean()]) * np.array([84, 110]) / 256
+    assert np.allclose(middle, np.array([69.5, 52]) + 3 * _STEP, atol=2)
+
+
+def test_outlines_that_flow_alone_brought_before_make_room(labelled: Opened) -> None:
+    session = labelled.session
+    act(session, 3, "box", {"box": [45, 29, 68, 98]})
+    square = [[50, 40], [80, 40], [80, 60], [50, 60]]
+    act(session, 3, "polygon", {"person": 2, "part": LEG, "points": square})
+    drawn = _person(labelled, 3)["mask"]
+    entry = {**labelled.person(1), "dp_propagated": True}  # as of `slimdp propagate`, which kept no point
+    session.document.edit("test", 3, {("annotations", 1): entry})
+    propose(session, 3, "flow", None)
+    assert _person(labelled, 3)["mask"] != drawn
+    assert _person(labelled, 3)["help"]["pending_parts"] == [TORSO, LEG]
+    act(session, 3, "ask", {"person": 2})
+    assert is_labelled(labelled.person(1))
+
+
+def test_points_that_were_put_aside_or_refused_are_not_proposed_again(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 3, "flow", None)
+    who = _person(labelled, 3)["id"]
+    count = len(_person(labelled, 3)["asked"])
+    for index, state in enumerate(("hidden", "skipped")):
+        act(session, 3, "mark", {"person": who, "asked": index, "state": state})
+    act(session, 3, "refuse", {"person": who, "asked": 1})
+    before = _person(labelled, 3)["asked"]
+    decided = [each for each in before if each["state"] != "open" or "guess" not in each]
+    assert len(decided) == 3
+    propose(session, 3, "flow", None)
+    after = _person(labelled, 3)["asked"]
+    assert len(after) == count
+    for each in decided:
+        same = [other for other in after if np.allclose(other["at"], each["at"], atol=0.1)]
+        assert [(other["state"], "guess" in other) for other in same] == [(each["state"], "guess" in each)]
+
+
+def test_keypoints_that_were_refused_are_not_proposed_again(labelled: Opened) -> None:
+    session = labelled.session
+    for index, at in enumerate(([70, 45], [60, 50], [80, 50], [75, 90])):
+        act(session, 0, "keypoint", {"person": 1, "index": index, "at": at})
+    propose(session, 3, "flow", None)
+    who = _person(labelled, 3)["id"]
+    act(session, 3, "refuse_keypoint", {"person": who, "index": 0})
+    act(session, 3, "keypoint", {"person": who, "index": 1, "at": [0, 0], "seen": 0})
+    act(session, 3, "accept_keypoints", {"person": who, "keypoints": [2]})
+    placed = _person(labelled, 3)["keypoints"]
+    propose(session, 3, "flow", None)
+    person = _person(labelled, 3)
+    assert person["keypoints"] == placed
+    assert [each["index"] for each in person["guessedKeypoints"]] == [3]  # the one without an answer
+
+
+def test_what_is_erased_of_a_proposed_outline_is_corrected(labelled: Opened) -> None:
+    session = labelled.session
+    propose(session, 3, "flow", None)
+    who = _person(labelled, 3)["id"]
+    act(session, 3, "brush", {"person": who, "part": 0, "points": [[60, 50]], "radius": 8})
+    person = _person(labelled, 3)
+    assert person["help"]["pending_parts"] == [LEG]
+    assert person["help"]["parts"] == {"accepted": 0, "corrected": 1, "refused": 0}
+    propose(session, 3, "flow", None)
+    assert _person(labelled, 3)["mask"] == person["mask"]
+
+
+def test_outlines_are_carried_where_no_frame_has_points(
+    open_session: Callable[..., Opened], clip: Path
+) -> None:
+    opened = open_session(clip, frames=True)
+    session = opened.session
+    act(session, 0, "box", {"box": [36, 26, 68, 98]})
+    with pytest.raises(EditError, match="no labelled frame"):
+        propose(session, 2, "flow", None)
+    square = [[42, 32], [97, 32], [97, 72], [42, 72]]
+    act(session, 0, "polygon", {"person": 1, "part": TORSO, "points": square})
+    propose(session, 2, "flow", None)
+    assert _person(opened, 2)["help"]["pending_parts"] == [TORSO]
+    assert (_mask(_person(opened, 2)) == TORSO).any()
+    # Those that wait are no labels from which to go on.
+    session.document.undo()
+    act(session, 4, "box", {"box": [48, 30, 68, 98]})
+    propose(session, 4, "flow", None)
+    act(session, 0, "remove", {"person": 1})
+    with pytest.raises(EditError, match="no labelled frame"):
+        propose(session, 3, "flow", None)
