@@ -35,7 +35,7 @@ class Edit:
     """One step of undo: what was done, and where the page was."""
 
     title: str
-    image: int  # the number of the picture that was shown
+    image: int  # the number that the picture had; it has another one where others came or went since
     changes: tuple[Change, ...]
 
     def as_json(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from slimdp.surface.people import PEOPLE
 
 _LOG = logging.getLogger(__name__)
 TABLES = ("images", "annotations", "categories")
+#: The number that a picture has now, by the id of its image and the number it had when it was edited.
+NumberOf = Callable[[Any, int], int]
 
 
 class DocumentError(AnnotationError):
@@ -85,36 +87,57 @@ class Document:
             self._undo.append(edit)
             self._redo.clear()
 
-    def undo(self) -> int | None:
-        """Take the last edit back; the number of its picture, None where there is nothing."""
-        return self._step(self._undo, self._redo, back=True)
+    def undo(self, number_of: NumberOf | None = None) -> int | None:
+        """Take the last edit back; the number of its picture, None where there is nothing.
 
-    def redo(self) -> int | None:
-        """Do again what was undone last; the number of its picture, None where there is nothing."""
-        return self._step(self._redo, self._undo, back=False)
+        `number_of` finds the picture, which may have another number than when it was edited (`Edit.image`,
+        which is taken without it). Where it raises, nothing is changed.
+        """
+        return self._step(self._undo, self._redo, back=True, number_of=number_of)
 
-    def _step(self, source: list[Edit], target: list[Edit], back: bool) -> int | None:
+    def redo(self, number_of: NumberOf | None = None) -> int | None:
+        """Do again what was undone last; as `undo`."""
+        return self._step(self._redo, self._undo, back=False, number_of=number_of)
+
+    def _step(
+        self, source: list[Edit], target: list[Edit], back: bool, number_of: NumberOf | None
+    ) -> int | None:
         if not source:
             return None
-        edit = source[-1]
-        self._do(edit, back)
+        number = self._do(source[-1], back, number_of)
         target.append(source.pop())
-        return edit.image
+        return number
 
-    def _do(self, edit: Edit, back: bool) -> None:
+    def _do(self, edit: Edit, back: bool, number_of: NumberOf | None = None) -> int:
         """Change the entries and write them; where that fails, they are as before."""
+        image, number = self._image_of(edit), edit.image
+        if number_of is not None and back:  # before the entry of its image may go
+            number = number_of(image, number)
         done: list[Change] = []
         self.version += 1
         try:
             for change in reversed(edit.changes) if back else edit.changes:
                 apply_change(self.content, change, back)
                 done.append(change)
+            if number_of is not None and not back:  # as soon as that entry is there
+                number = number_of(image, number)
             self._write({"back": back} if back else edit.as_json())
         except BaseException:
             for change in reversed(done):
                 apply_change(self.content, change, not back)
             self.version += 1
             raise
+        return number
+
+    def _image_of(self, edit: Edit) -> Any:
+        """The id of the image whose people an edit is of, before it is done or undone."""
+        # Where entries come or go the places of others move, so those are asked first.
+        for change in sorted(edit.changes, key=lambda change: change.kind == "edit"):
+            if change.table == "annotations":
+                is_edit = change.kind == "edit"
+                entry = self.content["annotations"][change.place] if is_edit else change.content
+                return entry.get("image_id")
+        return None
 
     def _write(self, line: dict[str, Any]) -> None:
         """The line of the edit first: of a server that is killed in between, it is not believed.

@@ -249,18 +249,15 @@ class _Routes:
         return self._suggestions.ask()  # clicks need not wait for it
 
     def _undo(self, values: dict[str, Any]) -> Any:
-        return self._step(values, self._session.document.undo)
+        return self._step(values, self._session.undo)
 
     def _redo(self, values: dict[str, Any]) -> Any:
-        return self._step(values, self._session.document.redo)
+        return self._step(values, self._session.redo)
 
     def _step(self, values: dict[str, Any], step: Callable[[], int | None]) -> Any:
         with self._session.by(_page_of(values)):
             number = step()
-            # An edit of an earlier server may be of a picture that is not shown any more.
-            if number is None or number >= len(self._session.media):
-                number = _number(values)
-            return self._session.state(number)
+            return self._session.state(_number(values) if number is None else number)
 
 
 def _require_view(number: int) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -161,6 +162,37 @@ class Session:
             "guessedKeypoints": person.guessed_keypoints,
             "help": person.entry.get("dp_help", {}), "crowd": bool(person.entry.get("iscrowd")),
         }  # fmt: skip
+
+    # ---- undo
+
+    def undo(self) -> int | None:
+        """Take the last edit back; the number of its picture, None where there is nothing.
+
+        EditError where its picture is not among those that are open: nobody would see what goes.
+        """
+        with self._lock:
+            return self.document.undo(partial(self._number_of, "undo"))
+
+    def redo(self) -> int | None:
+        """Do again what was undone last; as `undo`."""
+        with self._lock:
+            return self.document.redo(partial(self._number_of, "redo"))
+
+    def _number_of(self, verb: str, image: Any, before: int) -> int:
+        """The number of the picture of an image's id; `before` is the number it had when it was edited."""
+        images: list[Entry] = self.document.content["images"]
+        if before < len(self.media):  # mostly still that, and a whole folder takes long to match
+            place = self.image_place(before)
+            if place is not None and images[place].get("id") == image:
+                return before
+        number = self._images.numbers().get(image)
+        if number is None:
+            named = (entry.get("file_name") for entry in images if entry.get("id") == image)
+            raise EditError(
+                f"the edit to {verb} is of {next(named, f'image {image}')}, which is not open; "
+                f"nothing was changed: run slimdp annotate on that picture's folder or video to {verb} it"
+            )
+        return number
 
     # ---- people and pictures of the file
 

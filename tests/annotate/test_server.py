@@ -16,9 +16,10 @@ pytest.importorskip("starlette", reason="needs starlette: pip install -e '.[anno
 
 from starlette.testclient import TestClient
 
+from flow_cache.images import save_png
 from slimdp.annotate.server import LARGEST, make_app
 from slimdp.annotate.session import OtherPageError
-from tests.annotate.conftest import HEADERS, PAGE, PORT, TOKEN, Opened
+from tests.annotate.conftest import HEADERS, PAGE, PORT, TOKEN, Opened, draw_picture
 
 
 @pytest.fixture
@@ -36,17 +37,67 @@ def box(client: TestClient, **more: Any) -> Any:
     return post(client, "act", picture=0, action="box", values={"box": [40, 10, 80, 180]}, **more)
 
 
-def test_what_was_done_on_a_picture_that_is_gone_is_undone_where_the_page_is(
-    client: TestClient, open_session: Callable[..., Opened], opened: Opened, pictures: Path
+def _serve(opened: Opened) -> TestClient:
+    """A new page of another session."""
+    client = TestClient(make_app(opened.session, TOKEN, PORT), headers=HEADERS, raise_server_exceptions=False)
+    assert post(client, "claim").status_code == 200
+    return client
+
+
+def test_edits_of_a_picture_that_is_not_open_are_not_undone_unseen(
+    client: TestClient, open_session: Callable[..., Opened], pictures: Path
+) -> None:
+    assert box(client).status_code == 200
+    assert post(client, "act", picture=1, action="box", values={"box": [40, 10, 80, 180]}).status_code == 200
+    before = (pictures.parent / "labels.json").read_bytes()
+    journal = pictures.parent / ".labels.json.edits"
+    lines = journal.read_bytes()
+    (pictures / "1.png").unlink()
+    fewer = open_session()
+    refused = post(_serve(fewer), "undo", picture=0)
+    assert refused.status_code == 422
+    assert "the edit to undo is of pictures/1.png, which is not open" in refused.json()["error"]
+    # Another folder, whose pictures have the same numbers.
+    other = pictures.parent / "other"
+    other.mkdir()
+    for number in range(2):
+        save_png(other / f"{number}.png", draw_picture(7 + number))
+    again = open_session(other)
+    assert post(_serve(again), "undo", picture=0).status_code == 422
+    assert again.labels.read_bytes() == before
+    assert journal.read_bytes() == lines
+    assert again.session.document.edits == 2
+
+
+def test_what_is_not_open_is_not_done_again_unseen(
+    client: TestClient, open_session: Callable[..., Opened], pictures: Path
+) -> None:
+    assert box(client).status_code == 200
+    assert post(client, "undo", picture=0).status_code == 200
+    other = pictures.parent / "other"
+    other.mkdir()
+    save_png(other / "0.png", draw_picture(7))
+    opened = open_session(other)
+    refused = post(_serve(opened), "redo", picture=0)
+    assert refused.status_code == 422
+    assert "the edit to redo is of pictures/0.png, which is not open" in refused.json()["error"]
+    assert opened.content()["images"] == opened.session.document.content["images"] == []
+    back = open_session(pictures)
+    assert len(post(_serve(back), "redo", picture=1).json()["people"]) == 1
+
+
+def test_undo_shows_its_picture_though_its_number_is_another_one_now(
+    client: TestClient, open_session: Callable[..., Opened], pictures: Path
 ) -> None:
     assert post(client, "act", picture=1, action="box", values={"box": [40, 10, 80, 180]}).status_code == 200
-    (pictures / "1.png").unlink()
-    again = open_session()
-    fewer = TestClient(make_app(again.session, TOKEN, PORT), headers=HEADERS, raise_server_exceptions=False)
-    assert post(fewer, "claim").status_code == 200
-    undone = post(fewer, "undo", picture=0)
-    assert (undone.status_code, undone.json()["picture"], undone.json()["redo"]) == (200, 0, "box")
-    assert again.content()["annotations"] == []
+    (pictures / "0.png").unlink()
+    save_png(pictures / "2.png", draw_picture(7))
+    opened = open_session()
+    assert opened.session.about()["pictures"] == ["1.png", "2.png"]
+    again = _serve(opened)
+    for verb, people in (("undo", 0), ("redo", 1)):
+        state = post(again, verb, picture=1).json()
+        assert (state["picture"], len(state["people"])) == (0, people)
 
 
 def test_the_page_and_its_modules_load(client: TestClient) -> None:
