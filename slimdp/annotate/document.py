@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +35,56 @@ class DocumentError(AnnotationError):
     """A file that cannot be edited with the surface or the pictures given, and why."""
 
 
+class ChangedOutsideError(DocumentError):
+    """The file is not as it was when it was last read or written here: an edit would undo what another
+    program did."""
+
+
 class Document:
     """An annotation file with its edits; made by `open_document`.
 
-    `content` has the file's entries; read them, and change them by `edit` alone.
+    `content` has the file's entries; read them, and change them by `edit` alone. `read` gives the content
+    of the file, and its bytes; None where there is no file yet.
     """
 
-    def __init__(self, path: Path, content: dict[str, Any], written: bytes | None) -> None:
-        self.path, self.content = path, content
+    def __init__(self, path: Path, read: Callable[[], tuple[dict[str, Any], bytes | None]]) -> None:
+        self.path, self._read = path, read
         # Entries and their texts, by identity: unchanged ones are not encoded again.
         self._texts: dict[int, tuple[Entry, str]] = {}
         #: Grows with every change of the content.
         self.version = 0
-        self._undo: list[Edit] = []
-        self._redo: list[Edit] = []
+        self.content: dict[str, Any]
+        self._undo: list[Edit]
+        self._redo: list[Edit]
         self._journal = path.with_name(f".{path.name}.edits")
-        self._recall("" if written is None else _digest(written))
+        self.load()
+
+    def load(self, accept: Callable[[], None] = lambda: None) -> None:
+        """Take the content from the file, unless that raises, or `accept`, which looks at the new content.
+
+        The file counts as changed outside until its content is accepted: nothing is written over it.
+        """
+        signature = _signature(self.path)
+        content, written = self._read()
+        self.content = content
+        self._texts = {}
+        self.version += 1
+        accept()
+        #: What the file was when it was last read or written: "" for none.
+        self._digest = "" if written is None else _digest(written)
+        self._signature = signature
+        self._undo, self._redo = [], []
+        self._recall(self._digest)
+
+    def changed_outside(self) -> bool:
+        """Whether the file is another one than was last read or written here."""
+        now = _signature(self.path)
+        if now == self._signature:
+            return False
+        if now is None or _digest(self.path.read_bytes()) != self._digest:
+            return True
+        self._signature = now  # touched, or copied to and fro
+        return False
 
     @property
     def undo_title(self) -> str | None:
@@ -71,7 +106,7 @@ class Document:
 
         `wanted` has by table and place what an entry is to become: None goes, a place at the table's end is
         new. Entries go from the last place on, so that places are those of before. Raises OSError where the
-        file cannot be written.
+        file cannot be written, ChangedOutsideError where another program has changed it.
         """
         changes = []
         order = sorted(wanted, key=lambda key: (wanted[key] is None, -key[1] if wanted[key] is None else 0))
@@ -144,16 +179,23 @@ class Document:
 
         Where the file cannot be written the line goes again: one of a later edit would make it believed.
         """
+        if self.changed_outside():
+            raise ChangedOutsideError(
+                f"{self.path} was changed or removed by another program since it was read here; nothing is "
+                "saved until you load this page again, which shows the file as it is now"
+            )
         encoded = self._encode()
+        digest = _digest(encoded)
         before = self._journal.stat().st_size if self._journal.exists() else 0
         try:
             with open(self._journal, "a", encoding="utf-8") as journal:
-                journal.write(json.dumps({**line, "digest": _digest(encoded)}) + "\n")
+                journal.write(json.dumps({**line, "digest": digest}) + "\n")
             write_bytes(self.path, encoded)
         except BaseException:
             with suppress(OSError):
                 os.truncate(self._journal, before)
             raise
+        self._digest, self._signature = digest, _signature(self.path)
 
     def _encode(self) -> bytes:
         """The file's bytes; only entries that were never encoded before take time."""
@@ -202,6 +244,15 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:24]
 
 
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes whenever a file is written, and is read faster than its bytes; None for no file."""
+    try:
+        told = path.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_ino, told.st_mtime_ns, told.st_size
+
+
 @contextmanager
 def open_document(
     path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tuple[str, ...]
@@ -222,16 +273,19 @@ def open_document(
     try:
         with held(lock):
             try:
-                yield _open(path, layout, surface, keypoints)
+                yield Document(path, partial(_read, path, layout, surface, keypoints))
             finally:
                 lock.unlink(missing_ok=True)
     except HeldError as error:
         raise HeldError(f"{path} is being edited: {error}; use its page, or end that server") from None
 
 
-def _open(path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tuple[str, ...]) -> Document:
+def _read(
+    path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tuple[str, ...]
+) -> tuple[dict[str, Any], bytes | None]:
+    """The content of a file to edit, and its bytes; that of a new file, and None, where there is none."""
     if not path.exists():
-        return Document(path, _new(layout, surface, keypoints), None)
+        return _new(layout, surface, keypoints), None
     written = path.read_bytes()
     content = read_coco(path, "annotation file", DocumentError)
     _check_surface(path, content, surface)
@@ -247,7 +301,7 @@ def _open(path: Path, layout: PartLayout, surface: dict[str, str], keypoints: tu
         content["categories"] = [_only_category(path, content, layout, surface, keypoints)]
     if len(content["categories"]) == 1:
         _name_category(content, content["categories"][0]["id"])
-    return Document(path, content, written)
+    return content, written
 
 
 def _name_category(content: dict[str, Any], identity: Any) -> None:

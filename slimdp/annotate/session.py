@@ -72,10 +72,15 @@ class Session:
         self._lock = threading.RLock()
         self._clock = clock
         self._page, self._heard = "", -PAGE_GONE_S
-        self._images = ImageEntries(document, media)
+        self._take_document()
+
+    def _take_document(self) -> None:
+        """Find pictures and categories in what the document has just read."""
+        document = self.document
+        self._images = ImageEntries(document, self.media)
         categories = coco_records(document.path, document.content, "categories", "category")
         #: By category id what labels speak of, and the ids of those that are shown: as every reader has them.
-        self._labels, self._shown, _ = read_categories(document.path, categories, surface.layout)
+        self._labels, self._shown, _ = read_categories(document.path, categories, self.surface.layout)
 
     # ---- who edits
 
@@ -92,11 +97,17 @@ class Session:
                 self._heard = self._clock()
 
     def claim(self, page: str, take: bool = False) -> None:
-        """Let a page edit; OtherPageError where another one does that is still there, unless it is taken."""
+        """Let a page edit; OtherPageError where another one does that is still there, unless it is taken.
+
+        A page that begins sees the file as it is: where another program has changed it, it is read again,
+        which raises AnnotationError as when it was opened.
+        """
         with self._lock:
             there = self._clock() - self._heard < PAGE_GONE_S
             if self._page not in ("", page) and there and not take:
                 raise OtherPageError
+            if self.document.changed_outside():
+                self.document.load(self._take_document)
             self._page, self._heard = page, self._clock()
 
     def leave(self, page: str) -> None:

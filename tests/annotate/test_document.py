@@ -17,7 +17,7 @@ import pytest
 from flow_cache.coco import AnnotationError
 from flow_cache.runtime.lock import HeldError
 from slimdp.annotate.actions import act
-from slimdp.annotate.document import open_document
+from slimdp.annotate.document import ChangedOutsideError, open_document
 from slimdp.annotate.media import open_media
 from slimdp.annotate.people import EditError
 from slimdp.annotate.session import Session
@@ -133,6 +133,84 @@ def test_an_edit_that_was_not_saved_cannot_be_undone_later(
     assert document.edits == 2
     document.undo()
     assert opened.labels.read_bytes() == first
+
+
+def _of_another_program(labels: Path) -> bytes:
+    """A note that another program writes into the file; the file's bytes then."""
+    content = json.loads(labels.read_text())
+    content["annotations"][0]["note"] = "mine"
+    labels.write_text(json.dumps(content))
+    return labels.read_bytes()
+
+
+@pytest.mark.parametrize("verb", ["edit", "undo", "redo"])
+def test_what_another_program_wrote_is_not_written_over(opened: Opened, verb: str) -> None:
+    act(opened.session, 0, "box", _BOX)
+    act(opened.session, 1, "box", _BOX)
+    if verb == "redo":
+        opened.session.document.undo()
+    theirs = _of_another_program(opened.labels)
+    journal, state = opened.labels.with_name(".labels.json.edits").read_bytes(), opened.session.state(0)
+    step: dict[str, Callable[[], object]] = {
+        "edit": lambda: act(opened.session, 0, "box", {"box": [0, 0, 30, 30]}),
+        "undo": opened.session.undo,
+        "redo": opened.session.redo,
+    }
+    with pytest.raises(ChangedOutsideError, match="was changed or removed by another program"):
+        step[verb]()
+    assert opened.labels.read_bytes() == theirs
+    assert opened.labels.with_name(".labels.json.edits").read_bytes() == journal
+    assert opened.session.state(0) == state
+    opened.session.claim("a-page-that-begins")
+    act(opened.session, 0, "box", {"box": [0, 0, 30, 30]})
+    assert opened.person()["note"] == "mine"
+    assert opened.session.document.edits == 1
+
+
+def test_a_file_that_comes_or_goes_is_noticed_and_one_that_is_touched_is_not(opened: Opened) -> None:
+    opened.labels.write_text(json.dumps(_foreign()))
+    with pytest.raises(ChangedOutsideError):
+        act(opened.session, 0, "box", _BOX)
+    opened.labels.unlink()
+    act(opened.session, 0, "box", _BOX)
+    os.utime(opened.labels, ns=(1, 1))
+    act(opened.session, 0, "box", _BOX)
+    written = opened.labels.read_bytes()
+    opened.labels.unlink()
+    with pytest.raises(ChangedOutsideError):
+        act(opened.session, 0, "box", _BOX)
+    opened.labels.write_bytes(written)
+    act(opened.session, 0, "box", _BOX)
+    assert opened.session.document.edits == 3
+
+
+@pytest.mark.parametrize("theirs", ["{", json.dumps({"info": {"dp_surface": {"sha256": "0"}}})])
+def test_what_cannot_be_edited_any_more_is_refused_until_it_can(opened: Opened, theirs: str) -> None:
+    act(opened.session, 0, "box", _BOX)
+    good = opened.labels.read_bytes()
+    opened.labels.write_text(theirs)
+    for _ in range(2):
+        with pytest.raises(AnnotationError):
+            opened.session.claim("a-page-that-begins")
+    with pytest.raises(ChangedOutsideError):
+        act(opened.session, 0, "box", _BOX)
+    assert opened.labels.read_text() == theirs
+    opened.labels.write_bytes(good)
+    opened.session.claim("a-page-that-begins")
+    act(opened.session, 0, "box", _BOX)
+    assert len(opened.content()["annotations"]) == 2
+
+
+def test_pictures_are_found_in_what_another_program_wrote(opened: Opened) -> None:
+    act(opened.session, 0, "box", _BOX)
+    content = opened.content()
+    content["images"][0]["file_name"] = "pictures/1.png"
+    content["categories"][0]["id"] = content["annotations"][0]["category_id"] = 7
+    opened.labels.write_text(json.dumps(content))
+    opened.session.claim("a-page-that-begins")
+    assert [each["people"] for each in opened.session.overview()] == [0, 1]
+    act(opened.session, 0, "box", _BOX)
+    assert opened.person(1)["category_id"] == 7
 
 
 def test_two_servers_on_one_file_are_refused(opened: Opened, surface: BodySurface) -> None:

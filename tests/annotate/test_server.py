@@ -174,6 +174,23 @@ def test_a_second_page_is_refused_until_it_takes_the_file(client: TestClient, op
     assert post(client, "claim").status_code == 200
 
 
+def test_a_page_is_told_of_what_another_program_wrote_and_shows_it_when_it_is_loaded(
+    client: TestClient, opened: Opened
+) -> None:
+    box(client)
+    content = opened.content()
+    content["annotations"][0]["bbox"] = [1, 2, 30, 40]
+    opened.labels.write_text(json.dumps(content))
+    refused = box(client)
+    assert refused.status_code == 422
+    assert "load this page again" in refused.json()["error"]
+    assert opened.content() == content
+    assert post(client, "claim").status_code == 200
+    assert client.get(f"/{TOKEN}/api/state/0").json()["people"][0]["box"] == [1, 2, 30, 40]
+    opened.labels.write_text("{")
+    assert post(client, "claim").status_code == 422
+
+
 def test_a_page_that_is_gone_keeps_nobody_out(open_session: Callable[..., Opened]) -> None:
     now = [0.0]
     session = open_session(clock=lambda: now[0]).session

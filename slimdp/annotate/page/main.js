@@ -150,16 +150,26 @@ whenLost((error) => {
   else block("The server does not answer", "Everything up to the last click is in the file. Start slimdp annotate again, and open the address that it prints.", "Try again", () => begin());
 });
 
+async function claim(take) {
+  try {
+    await post("claim", { take });
+  } catch (error) {
+    if (error.status !== 409) throw error;
+    // A reload: the page before is still on its way out.
+    await new Promise((done) => setTimeout(done, 800));
+    await post("claim", { take });
+  }
+}
+
 async function begin(take = false) {
   byId("blocked").hidden = true;
   await tried(async () => {
     try {
-      await post("claim", { take });
+      await claim(take);
     } catch (error) {
-      if (error.status !== 409) throw error;
-      // A reload: the page before is still on its way out.
-      await new Promise((done) => setTimeout(done, 800));
-      await post("claim", { take });
+      if (error.status !== 422) throw error;
+      // Another program has changed the file, to what cannot be edited.
+      return block("The labels cannot be read", error.message, "Try again", () => begin(take));
     }
     store.about = await get("about");
     store.overview = await get("overview");
