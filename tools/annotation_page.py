@@ -93,13 +93,26 @@ class Page:
             self.event("mouseMoved", spot, button)
         self.event("mouseReleased", spots[-1], button)
 
-    def event(self, kind: str, spot: tuple[float, float], button: str = "left") -> None:
-        """An event of the mouse at a place of the window."""
-        values = {"type": kind, "x": spot[0], "y": spot[1], "button": button, "buttons": 1, "clickCount": 1}
+    def event(self, kind: str, spot: tuple[float, float], button: str = "left", click: int = 1) -> None:
+        """An event of the mouse at a place of the window; of a double click `click` is 1, then 2."""
+        values = {"type": kind, "x": spot[0], "y": spot[1], "button": button, "buttons": 1}
+        values["clickCount"] = click
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", values)
+
+    def double_click(self, spot: tuple[float, float]) -> None:
+        """Click twice at a place of the window, faster than any answer comes."""
+        for click in (1, 2):
+            self.event("mousePressed", spot, click=click)
+            self.event("mouseReleased", spot, click=click)
 
     def click_view(self, number: int, at: tuple[float, float] | None = None) -> None:
         """Click a view of the part that is asked: at x, y px of it, or in its middle."""
+        spot = self.view_at(number, at)
+        self.event("mousePressed", spot)
+        self.event("mouseReleased", spot)
+
+    def view_at(self, number: int, at: tuple[float, float] | None = None) -> tuple[float, float]:
+        """Where a view of the part that is asked is in the window: x, y px of it, or its middle."""
         find = (
             "const all = document.querySelectorAll('#views .view'), node = all[arguments[0]];"
             "if (all.length !== 6) return null;"
@@ -110,16 +123,22 @@ class Page:
             " r.top + node.clientTop + (at[1] + 0.5) / h * node.clientHeight]"
         )
         spot = self.wait(lambda: self.run(find, number, at))
-        self.event("mousePressed", (spot[0], spot[1]))
-        self.event("mouseReleased", (spot[0], spot[1]))
+        return spot[0], spot[1]
 
     def answers(self) -> int:
         """How many points the first person has."""
         return len(self.person()["points"])
 
+    def shows_asked(self) -> bool:
+        """Whether the views are of the part of the first person's point that is asked."""
+        part = self.store("store.state.people[0].asked[store.asked]?.part ?? null")
+        shown = self.run("return document.getElementById('views')?.dataset.part")
+        return part is not None and shown == str(part)
+
     def answer(self, count: int) -> None:
         """Answer so many points, each by a click on the front view."""
         for _ in range(count):
             before = self.answers()
+            self.wait(self.shows_asked)
             self.click_view(0)
             self.wait(lambda before=before: self.answers() == before + 1)

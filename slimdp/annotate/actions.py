@@ -36,6 +36,8 @@ from slimdp.annotate.work import Action, Number, Place, Values, Work
 from slimdp.geometry import box_overlaps
 from slimdp.structures import IGNORE
 
+#: Pages are told places to 0.01 px.
+_ROUNDING_PX = 0.02
 Places = Annotated[list[Place], Field(min_length=1, max_length=5000)]
 Where = Literal["over", "under", "inside"]
 
@@ -221,12 +223,17 @@ class Ask(Values):
 
 
 class PlacePoint(Values):
-    """A click on a view: the answer to a point that is asked, or another one for a point that has one."""
+    """A click on a view: the answer to a point that is asked, or another one for a point that has one.
+
+    `shown` is where the page showed that point, x, y px of the picture: another edit may have moved all
+    numbers meanwhile, and the answer would be one to a point that nobody has seen.
+    """
 
     title: ClassVar[str] = "point"
     person: int
     asked: int | None = None
     point: int | None = None
+    shown: Place | None = None
     coarse: int
     view: Annotated[int, Field(ge=0, lt=VIEWS)]
     at: Place
@@ -247,14 +254,32 @@ class PlacePoint(Values):
         entry = person.entry
         if self.point is not None:
             _check(self.point, len(person.points), "point")
+            self._check_shown(f"point {self.point}", person.points[self.point])
             entry = with_answer(entry, self.point, (0, 0), int(part[0]), (u, v))
         else:
             each = _asked(person, self.asked)
+            self._check_shown(f"asked point {self.asked}", person.asked_points()[self.asked])
+            if each["part"] != self.coarse:
+                parts = work.session.surface.layout.coarse_parts
+                raise EditError(
+                    f"asked point {self.asked} lies on part {parts[each['part'] - 1]!r}, but the click is on "
+                    f"{parts[self.coarse - 1]!r}; click on a view of the first"
+                )
             entry = with_answer(entry, None, (each["x"], each["y"]), int(part[0]), (u, v))
             if "guess" in each:
                 entry = count_help(entry, "points", "corrected")
             entry = with_asked(entry, [other for other in person.asked if other is not each])
         work.put(person, entry)
+
+    def _check_shown(self, name: str, place: np.ndarray) -> None:
+        """EditError where the point does not lie, x, y px, where the page showed it."""
+        if self.shown is None or np.abs(place - self.shown).max() <= _ROUNDING_PX:
+            return
+        lies, shown = ([round(float(value), 2) for value in at] for at in (place, self.shown))
+        raise EditError(
+            f"{name} lies at {lies} px now, but the page showed it at {shown} px; look at which point is "
+            "asked, and click again"
+        )
 
 
 class Mark(Values):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,16 @@ def pictures(tmp_path: Path) -> Path:
     for number in range(2):
         save_png(folder / f"{number}.png", draw_picture(number))
     return folder
+
+
+@contextmanager
+def open_labels(folder: Path) -> Iterator[Session]:
+    """A session of the pictures of a folder, on its labels.json."""
+    surface, labels = load_surface("open"), folder / "labels.json"
+    assert isinstance(surface, BodySurface)
+    media = open_media(folder / "pictures", labels)
+    with open_document(labels, surface.layout, surface_identity(surface), COCO_KEYPOINTS) as document:
+        yield Session(document, media, surface)
 
 
 @dataclass

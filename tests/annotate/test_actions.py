@@ -91,6 +91,34 @@ def test_a_correction_replaces_the_answer(asked: Opened) -> None:
     assert again["asked"][0]["at"] == first["points"][0]
 
 
+def test_an_answer_is_refused_where_another_point_than_was_shown_has_its_number(asked: Opened) -> None:
+    person = asked.session.state(0)["people"][0]
+    shown = person["asked"][0]["at"]
+    person = _answer(asked, 0, shown=shown)
+    assert person["points"] == [shown]
+    before = asked.labels.read_bytes()
+    with pytest.raises(EditError, match=r"asked point 0 lies at .* but the page showed it at"):
+        _answer(asked, 0, shown=shown)  # the second click of two: 0 is the next one by now
+    _answer(asked, 0, shown=person["asked"][0]["at"])
+    views = asked.session.views.of(1)
+    at = [views.width / 2, views.height / 2]
+    do(asked, "take_back", person=1, point=0)
+    with pytest.raises(EditError, match=r"^point 0 lies at"):
+        do(asked, "place", person=1, point=0, shown=shown, coarse=1, view=2, at=at)
+    asked.session.undo()
+    asked.session.undo()
+    assert asked.labels.read_bytes() == before
+
+
+def test_an_answer_on_another_part_is_refused(asked: Opened) -> None:
+    part = asked.session.state(0)["people"][0]["asked"][0]["part"]
+    other = {1: 6, 6: 1}[part]
+    views = asked.session.views.of(other)
+    at = [views.width / 2, views.height / 2]
+    with pytest.raises(EditError, match=r"lies on part '.*', but the click is on"):
+        do(asked, "place", person=1, asked=0, coarse=other, view=0, at=at)
+
+
 def test_snap_takes_the_nearest_vertex_and_is_off_by_default(asked: Opened) -> None:
     surface = asked.session.surface
     _answer(asked, 0)

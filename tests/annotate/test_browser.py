@@ -15,9 +15,10 @@ from annotation_page import Page, resize, served
 from flow_cache.__main__ import main as flow_main
 from flow_cache.images import save_png
 from slimdp.__main__ import main
+from slimdp.annotate.actions import act
 from slimdp.data import read_annotations
 from slimdp.settings_file import dump_yaml
-from tests.annotate.conftest import draw_picture
+from tests.annotate.conftest import draw_picture, open_labels
 from tests.headless_browser import headless_browser
 
 pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[annotate]'")
@@ -174,6 +175,65 @@ def test_a_person_is_begun_and_the_page_fits_any_window(page: Page, folder: Path
                 assert (inner, outside) == (width, [])
                 assert scroll <= width
         assert page.driver.get_log("browser") == []
+
+
+#: Answers of the server come as late as on a busy machine.
+_LATE = """
+const reach = window.fetch;
+window.fetch = async (path, options) => {
+  if (/api.(act|state)/.test(String(path))) await new Promise((done) => setTimeout(done, 600));
+  return reach(path, options);
+};
+"""
+
+
+def prepared(folder: Path) -> Path:
+    """A file with a person whose torso and right upper leg are outlined, in each picture of a folder."""
+    with open_labels(folder) as session:
+        for number in range(len(session.media)):
+            act(session, number, "box", {"box": [40, 10, 80, 180]})
+            for part, (top, bottom) in ((1, (20, 99)), (6, (100, 180))):
+                corners = [[50, top], [110, top], [110, bottom], [50, bottom]]
+                act(session, number, "polygon", {"person": number + 1, "part": part, "points": corners})
+    return folder / "labels.json"
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_a_double_click_answers_one_point(page: Page, folder: Path, late: bool) -> None:
+    prepared(folder)
+    with serving(folder) as (_, address):
+        page.open(address)
+        page.keys("4")
+        page.wait(lambda: page.person()["asked"])
+        before = page.person()["asked"]
+        if late:
+            page.run(_LATE)
+        page.double_click(page.view_at(0))
+        page.wait(lambda: page.answers() == 1)
+        page.keys("w")  # what waits in the queue is done after it
+        page.wait(lambda: page.store("store.snap"))
+        assert page.answers() == 1
+        assert len(page.person()["asked"]) == len(before) - 1
+        page.answer(1)  # the next click is one
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_a_double_click_places_one_keypoint(page: Page, folder: Path, late: bool) -> None:
+    prepared(folder)
+    with serving(folder) as (_, address):
+        page.open(address)
+        page.keys("3")
+        page.wait(lambda: page.store("store.step") == "keypoints")
+        if late:
+            page.run(_LATE)
+        page.double_click(page.at(80, 40))
+        page.wait(lambda: page.store("store.keypoint"))
+        page.keys("s")
+        page.wait(lambda: "hidden" in page.run("return document.getElementById('hint').textContent"))
+        assert page.store("store.keypoint") == 1
+        page.mouse((70, 60))
+        page.wait(lambda: page.store("store.keypoint") == 2)
+        assert [each[2] for each in page.person()["keypoints"][:3]] == [2, 1, 0]
 
 
 def test_the_picture_that_is_next_worth_labelling_is_shown(page: Page, folder: Path) -> None:

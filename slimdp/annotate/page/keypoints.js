@@ -19,15 +19,19 @@ function goOn() {
   set({ keypoint: guessed.find((index) => index > store.keypoint) ?? guessed[0] });
 }
 
+let placing = false;
+
+// Until the server has a keypoint the next one is not asked; a click then would move the one before.
 export const tool = {
-  down(at, event) {
-    if (!person()) return;
+  click(at, event) {
+    if (!person() || placing) return;
+    placing = true;
     const [index, seen] = [store.keypoint, hidden || event.shiftKey ? 1 : 2];
     tried(async () => {
       await act("keypoint", { person: store.person, index, at, seen });
       hidden = false;
       goOn();
-    });
+    }).finally(() => { placing = false; });
   },
 };
 

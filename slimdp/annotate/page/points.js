@@ -17,9 +17,9 @@ new ResizeObserver(() => viewsHost.arrange?.()).observe(document.getElementById(
 export const current = () => {
   const one = person();
   if (!one) return null;
-  if (store.point !== null) return { point: store.point, part: store.about.coarseOf[one.part[store.point]] };
+  if (store.point !== null) return { point: store.point, at: one.points[store.point], part: store.about.coarseOf[one.part[store.point]] };
   const asked = one.asked[store.asked];
-  return asked ? { asked: store.asked, part: asked.part, guess: asked.guess, state: asked.state } : null;
+  return asked ? { asked: store.asked, at: asked.at, part: asked.part, guess: asked.guess, state: asked.state } : null;
 };
 
 // The way into this step: parts that lack points get some.
@@ -53,11 +53,16 @@ async function marks() {
   if (mine === asking) showViews(viewsHost, now?.part ?? null, found, place);
 }
 
+let placing = false;
+
+// A click answers the point that is asked as it comes. Until the server has it the same point is asked, and the views
+// may still be of the part before: a click then would answer what nobody has seen.
 function place(view, at) {
   const [one, now] = [person(), current()];
-  if (!one || !now) return;
+  if (!one || !now || placing || viewsHost.dataset.part !== String(now.part)) return;
+  placing = true;
   tried(async () => {
-    const values = { person: one.id, coarse: now.part, view, at, snap: store.snap };
+    const values = { person: one.id, shown: now.at, coarse: now.part, view, at, snap: store.snap };
     if (now.point !== undefined) values.point = now.point;
     else values.asked = now.asked;
     await act("place", values);
@@ -69,7 +74,7 @@ function place(view, at) {
     choosePoint();
     set({}, "point");
     sight();
-  });
+  }).finally(() => { placing = false; });
 }
 
 async function put(state) {

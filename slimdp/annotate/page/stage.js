@@ -129,15 +129,18 @@ function load() {
 
 const panning = (event) => event.button === 1 || event.button === 2 || stage.dataset.space === "1";
 let pan = null;
+let panned = false;
 
 overlay.addEventListener("pointerdown", (event) => {
   overlay.setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, [event.clientX, event.clientY]);
+  if (pointers.size === 1) panned = false;
   if (pointers.size === 2) {
     tool.cancel?.();
     pan = "pinch";
   } else if (panning(event)) pan = "drag";
   else if (pointers.size === 1) tool.down?.(toImage(event), event);
+  if (pan) panned = true;
   event.preventDefault();
 });
 
@@ -171,6 +174,8 @@ function release(event) {
 }
 overlay.addEventListener("pointerup", release);
 overlay.addEventListener("pointercancel", release);
+// The second click of a double click is none of its own.
+overlay.addEventListener("click", (event) => { if (!panned && event.detail < 2) tool.click?.(toImage(event), event); });
 overlay.addEventListener("dblclick", (event) => tool.double?.(toImage(event), event));
 overlay.addEventListener("contextmenu", (event) => event.preventDefault());
 overlay.addEventListener("wheel", (event) => {

@@ -87,6 +87,7 @@ function tile(part, view, name, width, height) {
 function follow(node, zoom, settle, click) {
   const held = new Map();
   let moved = 0;
+  let tapped = false;
   const by = (factor, px, py) => {
     const rect = node.getBoundingClientRect();
     const k = Math.min(Math.max(zoom.k * factor, 1), 12);
@@ -127,8 +128,10 @@ function follow(node, zoom, settle, click) {
   });
   node.addEventListener("pointerup", (event) => {
     const was = held.delete(event.pointerId);
-    if (was && !held.size && moved <= 5 && event.button === 0) click(event.clientX, event.clientY);
+    tapped = was && !held.size && moved <= 5;
   });
+  // The second click of a double click has seen no other question than the first.
+  node.addEventListener("click", (event) => { if (tapped && event.detail < 2) click(event.clientX, event.clientY); });
   node.addEventListener("pointercancel", (event) => held.delete(event.pointerId));
   node.addEventListener("contextmenu", (event) => { event.preventDefault(); Object.assign(zoom, { k: 1, x: 0, y: 0 }); settle(); });
 }
