@@ -65,6 +65,13 @@ class Page:
         code += f"(async () => {{ {_STORE} {what}; }})().then(done, (e) => done('error ' + e))"
         return self.driver.execute_async_script(code)
 
+    def settle(self) -> None:
+        """Wait until the page has done all that waits for its turn, and what that has put behind it."""
+        code = "const done = arguments[arguments.length - 1]; (async () => {"
+        code += "const {tried} = await import(new URL('page/dom.js', location.href));"
+        code += "for (let turn = 0; turn < 3; turn++) await tried(async () => {}); })().then(done, done)"
+        self.driver.execute_async_script(code)
+
     def person(self) -> Any:
         """The first person of the picture; None for nobody."""
         return self.store("store.state.people[0] ?? null")
@@ -76,7 +83,8 @@ class Page:
         ActionChains(self.driver).send_keys(keys).perform()
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a px of the picture is in the window."""
+        """Where a px of the picture is in the window, as soon as it is in sight."""
+        self.wait(lambda: self.run("return document.getElementById('picture').complete"))
         place: list[float] = self.run(
             "const p = document.getElementById('picture').getBoundingClientRect();"
             "const k = p.width / document.getElementById('picture').offsetWidth;"

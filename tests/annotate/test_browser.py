@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from annotation_page import Page, resize, served
@@ -210,8 +211,7 @@ def test_a_double_click_answers_one_point(page: Page, folder: Path, late: bool) 
             page.run(_LATE)
         page.double_click(page.view_at(0))
         page.wait(lambda: page.answers() == 1)
-        page.keys("w")  # what waits in the queue is done after it
-        page.wait(lambda: page.store("store.snap"))
+        page.settle()
         assert page.answers() == 1
         assert len(page.person()["asked"]) == len(before) - 1
         page.answer(1)  # the next click is one
@@ -234,6 +234,93 @@ def test_a_double_click_places_one_keypoint(page: Page, folder: Path, late: bool
         page.mouse((70, 60))
         page.wait(lambda: page.store("store.keypoint") == 2)
         assert [each[2] for each in page.person()["keypoints"][:3]] == [2, 1, 0]
+
+
+_RIGHT, _ENTER, _DELETE = "\ue014", "\ue007", "\ue017"
+
+
+def two_pictures(folder: Path) -> None:
+    """Another picture, and a prepared person in both."""
+    save_png(folder / "pictures" / "1.png", draw_picture(1))
+    prepared(folder)
+
+
+def people_of(folder: Path) -> list[list[dict[str, Any]]]:
+    """By picture: the entries of its people."""
+    content = json.loads((folder / "labels.json").read_text())
+    images = [image["id"] for image in content["images"]]
+    return [[each for each in content["annotations"] if each["image_id"] == image] for image in images]
+
+
+@pytest.mark.parametrize("goes", ["picture", "person", "step"])
+def test_an_open_polygon_goes_with_what_it_was_begun_on(page: Page, folder: Path, goes: str) -> None:
+    two_pictures(folder)
+    with open_labels(folder) as session:
+        act(session, 0, "box", {"box": [30, 5, 110, 190]})
+    before = people_of(folder)
+    with serving(folder) as (_, address):
+        page.open(address)
+        page.keys("2")
+        page.wait(lambda: page.store("store.step") == "outlines")
+        for corner in ((51, 110), (109, 110), (109, 160)):
+            page.mouse(corner)
+        first = page.store("store.person")
+        if goes == "picture":
+            page.keys(_RIGHT)
+            page.wait(lambda: page.store("store.picture") == 1)
+        elif goes == "person":
+            page.keys("\ue004")  # Tab
+            page.wait(lambda: page.store("store.person") != first)
+        else:
+            page.keys("12")
+            page.wait(lambda: page.store("store.step") == "outlines")
+        page.keys(_ENTER)
+        page.settle()
+        assert people_of(folder) == before
+
+
+def test_what_is_drawn_on_a_picture_is_of_it_though_the_next_one_is_asked_for(
+    page: Page, folder: Path
+) -> None:
+    two_pictures(folder)
+    before = people_of(folder)
+    with serving(folder) as (_, address):
+        page.open(address)
+        page.run(_LATE)
+        page.keys(_RIGHT)
+        page.mouse((5, 5), (20, 30), (45, 60))
+        page.wait(lambda: page.store("store.picture") == 1)
+        page.wait(lambda: len(people_of(folder)[0]) == 2)
+        page.wait(lambda: page.store("store.overview[0].people") == 2)
+        assert people_of(folder)[1] == before[1]
+        assert page.store("[store.picture, store.state.picture, store.state.undo]") == [1, 1, "box"]
+        # A stroke, too; of the keys those that change labels are not meant for a picture not seen yet.
+        page.keys("2b")
+        page.wait(lambda: page.store("store.tool") == "brush")
+        page.keys("\ue012")  # left
+        page.mouse((80, 120), (80, 130), (80, 140))
+        page.keys(_DELETE)
+        page.wait(lambda: page.store("store.picture") == 0)
+        page.wait(lambda: people_of(folder)[1] != before[1])
+        toast = "return document.getElementById('toast').textContent"
+        page.wait(lambda: "another picture came meanwhile" in page.run(toast))
+        assert people_of(folder)[0][0] == before[0][0]
+        assert page.driver.execute_script("return document.getElementById('blocked').hidden")
+
+
+def test_a_box_that_is_begun_while_the_one_before_is_saved_is_not_lost(page: Page, folder: Path) -> None:
+    with serving(folder) as (_, address):
+        page.open(address)
+        page.run(_LATE)
+        page.mouse((40, 12), (80, 100), (121, 188))
+        page.event("mousePressed", page.at(5, 5))
+        page.event("mouseMoved", page.at(20, 30))
+        page.wait(lambda: len(page.store("store.state.people")) == 1)
+        page.event("mouseMoved", page.at(30, 60))
+        page.event("mouseReleased", page.at(30, 60))
+        page.wait(lambda: len(page.store("store.state.people")) == 2)
+        boxes = [each["box"] for each in page.store("store.state.people")]
+        assert boxes[1] == pytest.approx([5.5, 5.5, 25, 55], abs=1)
 
 
 def test_the_picture_that_is_next_worth_labelling_is_shown(page: Page, folder: Path) -> None:

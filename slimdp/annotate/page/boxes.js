@@ -8,6 +8,7 @@ import { suggest } from "./suggest.js";
 
 let from = null;
 let anchor = null;
+let of = null; // whom, and in which picture, a box is drawn
 
 const boxOf = ([ax, ay], [bx, by]) => [Math.min(ax, bx) + 0.5, Math.min(ay, by) + 0.5, Math.abs(ax - bx), Math.abs(ay - by)];
 
@@ -16,6 +17,7 @@ export const tool = {
     const one = person();
     const near = one ? corners(one.box).findIndex(([x, y]) => Math.hypot(x - at[0], y - at[1]) * scale() < 16) : -1;
     anchor = near >= 0 ? corners(one.box)[(near + 2) % 4] : null;
+    of = { person: anchor ? one.id : null, picture: store.picture };
     from = at;
   },
   move(at, event, held) {
@@ -34,13 +36,13 @@ export const tool = {
     if (!from) return;
     const box = boxOf(anchor ?? from, at);
     const drawn = Math.hypot(at[0] - from[0], at[1] - from[1]) * scale() > 8;
-    const [start, held] = [from, anchor];
+    const [start, { person: held, picture }] = [from, of];
     tool.cancel();
     if (!drawn) return choose(start);
-    tried(() => act("box", held ? { person: store.person, box } : { box }));
+    tried(() => act("box", held === null ? { box } : { person: held, box }, picture));
   },
   cancel() {
-    from = anchor = null;
+    from = anchor = of = null;
     setDraft(null);
   },
 };

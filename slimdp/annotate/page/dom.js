@@ -1,6 +1,7 @@
 // Elements, messages, and errors that are shown.
 
 import { Refused } from "./api.js";
+import { seeing } from "./store.js";
 
 export function el(tag, settings = {}, ...children) {
   const node = document.createElement(tag);
@@ -32,10 +33,11 @@ let queue = Promise.resolve();
 
 // One request after another, so that two quick clicks cannot pass each other.
 export function tried(work) {
+  const turn = seeing(work);
   queue = queue.then(async () => {
     saved.textContent = "…";
     try {
-      await work();
+      await turn();
       saved.textContent = "saved";
       if (toast.textContent) say("");
     } catch (error) {

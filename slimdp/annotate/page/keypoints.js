@@ -26,9 +26,11 @@ export const tool = {
   click(at, event) {
     if (!person() || placing) return;
     placing = true;
-    const [index, seen] = [store.keypoint, hidden || event.shiftKey ? 1 : 2];
+    const { picture, person: who, keypoint: index } = store;
+    const seen = hidden || event.shiftKey ? 1 : 2;
     tried(async () => {
-      await act("keypoint", { person: store.person, index, at, seen });
+      await act("keypoint", { person: who, index, at, seen }, picture);
+      if (picture !== store.picture) return;
       hidden = false;
       goOn();
     }).finally(() => { placing = false; });

@@ -118,6 +118,7 @@ function everybody() {
 }
 
 let shownStep = "";
+let drawnOn = "";
 onChange((what) => {
   if (!store.state) return;
   header();
@@ -125,9 +126,12 @@ onChange((what) => {
   if (what !== "radius" && what !== "contrast") {
     byId("panel").replaceChildren(...here().panel().filter(Boolean));
   }
-  byId("hint").textContent = here().hint();
   const entered = `${store.step} ${store.person} ${store.picture}`;
-  if (what === "step" || what === "start" || entered !== shownStep) setTool(here().tool);
+  // A box that was saved chooses whom it is of; the next one may be begun by then, and goes on.
+  const of = store.step === "boxes" ? `boxes ${store.picture}` : entered;
+  if (what === "step" || what === "start" || of !== drawnOn) setTool(here().tool);
+  drawnOn = of;
+  byId("hint").textContent = here().hint();
   if (entered !== shownStep && store.step !== "boxes") lookCloser();
   if (store.step === "points" && entered !== shownStep && person()) { shownStep = entered; tried(points.enter); }
   shownStep = entered;

@@ -50,7 +50,13 @@ function close() {
   if (corners.length < 3) return;
   const points = corners;
   cancel();
-  tried(() => act("polygon", { person: store.person, part: store.part, points, where: store.where }));
+  paint("polygon", { points });
+}
+
+// Of whom, on which picture and how is as it was when the drawing was finished.
+function paint(action, drawn) {
+  const { picture, person: who, part, where } = store;
+  tried(() => act(action, { person: who, part, where, ...drawn }, picture));
 }
 
 function cancel() {
@@ -81,7 +87,7 @@ export const tool = {
     const points = stroke.slice(0, 5000);
     stroke = null;
     setDraft(null);
-    tried(() => act("brush", { person: store.person, part: store.part, points, radius: store.radius, where: store.where }));
+    paint("brush", { points, radius: store.radius });
   },
   double: () => { corners.pop(); close(); },
   cancel,

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { button, el, say, tried } from "./dom.js";
 import { chosenPoint, colourOf } from "./draw.js";
 import { bringIntoSight, scale } from "./stage.js";
-import { act, choosePoint, person, propose, set, show, store } from "./store.js";
+import { act, choosePoint, person, propose, set, show, stillSeen, store } from "./store.js";
 import { suggest } from "./suggest.js";
 import { showBody, showViews } from "./views.js";
 
@@ -25,7 +25,7 @@ export const current = () => {
 // The way into this step: parts that lack points get some.
 export async function enter() {
   const one = person();
-  if (!one?.mask) return;
+  if (!one?.mask || !stillSeen()) return;
   await act("ask", { person: one.id });
   sight();
 }
@@ -61,12 +61,14 @@ function place(view, at) {
   const [one, now] = [person(), current()];
   if (!one || !now || placing || viewsHost.dataset.part !== String(now.part)) return;
   placing = true;
+  const { picture } = store;
   tried(async () => {
     const values = { person: one.id, shown: now.at, coarse: now.part, view, at, snap: store.snap };
     if (now.point !== undefined) values.point = now.point;
     else values.asked = now.asked;
-    await act("place", values);
+    await act("place", values, picture);
     const after = person();
+    if (after?.id !== one.id || picture !== store.picture) return;
     const index = now.point ?? after.points.length - 1;
     Object.assign(store, { last: [after.part[index], ...after.uv[index]] });
     // With a look at it before going on, the point stays chosen until Enter.

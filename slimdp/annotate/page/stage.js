@@ -13,7 +13,8 @@ const pointers = new Map();
 let tool = {};
 let draft = null;
 
-export const setTool = (handlers) => { tool = handlers; draft = null; draw(); };
+// A drawing that is not finished goes with the tool, the picture or the person that it was begun with.
+export const setTool = (handlers) => { tool.cancel?.(); tool = handlers; draft = null; draw(); };
 export const setDraft = (shape) => { draft = shape; draw(); };
 export const scale = () => view.k;
 
@@ -130,6 +131,8 @@ function load() {
 const panning = (event) => event.button === 1 || event.button === 2 || stage.dataset.space === "1";
 let pan = null;
 let panned = false;
+// Until the next picture is there the one before stays in sight: nothing is drawn on it any more.
+const inSight = () => picture.complete;
 
 overlay.addEventListener("pointerdown", (event) => {
   overlay.setPointerCapture(event.pointerId);
@@ -139,7 +142,7 @@ overlay.addEventListener("pointerdown", (event) => {
     tool.cancel?.();
     pan = "pinch";
   } else if (panning(event)) pan = "drag";
-  else if (pointers.size === 1) tool.down?.(toImage(event), event);
+  else if (pointers.size === 1 && inSight()) tool.down?.(toImage(event), event);
   if (pan) panned = true;
   event.preventDefault();
 });
@@ -175,7 +178,7 @@ function release(event) {
 overlay.addEventListener("pointerup", release);
 overlay.addEventListener("pointercancel", release);
 // The second click of a double click is none of its own.
-overlay.addEventListener("click", (event) => { if (!panned && event.detail < 2) tool.click?.(toImage(event), event); });
+overlay.addEventListener("click", (event) => { if (!panned && event.detail < 2 && inSight()) tool.click?.(toImage(event), event); });
 overlay.addEventListener("dblclick", (event) => tool.double?.(toImage(event), event));
 overlay.addEventListener("contextmenu", (event) => event.preventDefault());
 overlay.addEventListener("wheel", (event) => {

@@ -1,6 +1,6 @@
 // What the page knows, and the one way to change the file: everything that is shown follows from it.
 
-import { get, post } from "./api.js";
+import { get, post, Refused } from "./api.js";
 
 export const store = {
   about: null, state: null, overview: [],
@@ -64,24 +64,51 @@ export function choosePoint() {
   return store;
 }
 
-function summarise() {
-  const { people } = store.state;
+function summarise({ picture, people } = store.state) {
   const waiting = people.reduce((sum, each) => sum + each.asked.filter((a) => a.state !== "hidden").length, 0);
   const points = people.reduce((sum, each) => sum + each.points.length, 0);
-  store.overview[store.picture] = { people: people.length, points, waiting };
+  store.overview[picture] = { people: people.length, points, waiting };
 }
 
-export async function act(action, values = {}) {
-  take(await post("act", { picture: store.picture, action, values }));
+// Inputs wait for their turn (dom.js), and the one before may bring another picture. This is the picture that was
+// shown when the input came whose turn it is.
+let seen = null;
+export function seeing(work) {
+  const { picture } = store;
+  return async () => {
+    seen = picture;
+    try {
+      await work();
+    } finally {
+      seen = null;
+    }
+  };
+}
+export const stillSeen = () => seen === null || seen === store.picture;
+
+function requireSeen() {
+  if (!stillSeen()) throw new Refused(422, "another picture came meanwhile: nothing was changed; do it again here");
+}
+
+// An action with values of the picture that is shown now; or of `picture`, where they were read as the input came.
+export async function act(action, values = {}, picture = null) {
+  if (picture === null) requireSeen();
+  const state = await post("act", { picture: picture ?? store.picture, action, values });
+  if (state.picture === store.picture) return take(state);
+  const { undo, redo, edits } = state;
+  Object.assign(store.state, { undo, redo, edits });
+  summarise(state);
+  changed("state");
 }
 
 export async function propose(kind) {
+  requireSeen();
   take(await post("propose", { picture: store.picture, kind, person: store.person }));
 }
 
 export async function step(verb) {
-  Object.assign(store, { asked: null, point: null, last: null });
   const state = await post(verb, { picture: store.picture });
+  Object.assign(store, { asked: null, point: null, last: null });
   const moved = state.picture !== store.picture;
   take(state);
   if (moved) changed("picture");
@@ -90,8 +117,8 @@ export async function step(verb) {
 export async function show(picture) {
   const count = store.about.pictures.length;
   const number = Math.min(Math.max(0, picture), count - 1);
-  Object.assign(store, { asked: null, point: null, last: null });
   const state = await get(`state/${number}`);
+  Object.assign(store, { asked: null, point: null, last: null });
   take(state);
   changed("picture");
 }
