@@ -320,7 +320,14 @@ def _only_category(path: Path, content: dict[str, Any], *of_new: Any) -> Entry:
         raise DocumentError(f"{path}: categories: missing, but there are several category_id; add them")
     identity = known.pop() if known else 1
     category: Entry = _new(*of_new)["categories"][0]
+    if not keypoints_fit(entries, len(category["keypoints"])):
+        del category["keypoints"]
     return {**category, "id": identity}
+
+
+def keypoints_fit(entries: list[Entry], count: int) -> bool:
+    """Whether those of some people who have keypoints have so many."""
+    return all(len(entry["keypoints"]) == 3 * count for entry in entries if entry.get("keypoints"))
 
 
 def _check_surface(path: Path, content: dict[str, Any], surface: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from slimdp.annotate.changes import Entry
 from slimdp.annotate.people import (
     EditError,
     Person,
@@ -80,8 +81,21 @@ class RefuseKeypoint(Values):
 
 
 def _keypoint_names(work: Work, person: Person) -> tuple[str, ...]:
-    """The names of somebody's keypoints; EditError where they are not those of the page."""
-    if not work.session.has_page_keypoints(person.entry):
-        shown = f"the page shows those of category {work.session.category_entry['id']}"
-        raise EditError(f"category {person.entry['category_id']} has other keypoints, and {shown}")
-    return work.session.category.keypoint_names
+    """The names of somebody's keypoints; EditError where they are not those of the page.
+
+    A category that does not name its keypoints does from then on: they would mean nothing without.
+    """
+    session, category = work.session, person.entry["category_id"]
+    if not session.has_page_keypoints(person.entry):
+        shown = f"the page shows those of category {session.category_entry['id']}"
+        raise EditError(f"category {category} has other keypoints, and {shown}")
+    names = session.page_keypoints
+    if not names:
+        raise EditError(
+            f"category {category} does not name its keypoints; name them in the file's categories"
+        )
+    categories: list[Entry] = session.document.content["categories"]
+    place = next(place for place, entry in enumerate(categories) if entry["id"] == category)
+    if not categories[place].get("keypoints"):
+        work.wanted["categories", place] = {**categories[place], "keypoints": list(names)}
+    return names

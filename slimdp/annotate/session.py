@@ -19,7 +19,7 @@ import numpy as np
 from flow_cache.coco import coco_records
 from slimdp.annotate.ask import next_asked
 from slimdp.annotate.changes import Entry
-from slimdp.annotate.document import Document
+from slimdp.annotate.document import Document, keypoints_fit
 from slimdp.annotate.images import ImageEntries
 from slimdp.annotate.media import Media
 from slimdp.annotate.people import HIDDEN, EditError, Person, is_flat, read_box, read_person
@@ -31,6 +31,7 @@ from slimdp.inference.detectors import DetectorRequest, make_detector
 from slimdp.inference.video_records import Detector
 from slimdp.structures import ImageRecord
 from slimdp.surface import BodySurface
+from slimdp.surface.people import COCO_KEYPOINTS, PEOPLE
 from slimdp.training import load_model
 
 #: A page that was not heard of for so long has gone, s.
@@ -78,9 +79,31 @@ class Session:
         """Find pictures and categories in what the document has just read."""
         document = self.document
         self._images = ImageEntries(document, self.media)
-        categories = coco_records(document.path, document.content, "categories", "category")
-        #: By category id what labels speak of, and the ids of those that are shown: as every reader has them.
-        self._labels, self._shown, _ = read_categories(document.path, categories, self.surface.layout)
+        self._categories_of = -1
+        self._read_categories()
+
+    def _read_categories(self) -> None:
+        """Read the categories again where an edit may have changed them, as one that names keypoints does."""
+        document = self.document
+        if self._categories_of == document.version:
+            return
+        with self._lock:  # not in the middle of an edit
+            categories = coco_records(document.path, document.content, "categories", "category")
+            # By category id what labels speak of, and the ids of those that are shown, as all readers do.
+            labels, shown, _ = read_categories(document.path, categories, self.surface.layout)
+            self._known_labels, self._known_shown = labels, shown
+            self._offered: dict[Any, tuple[str, ...]] = {}
+            self._categories_of = document.version
+
+    @property
+    def _labels(self) -> dict[Any, CategoryLabels]:
+        self._read_categories()
+        return self._known_labels
+
+    @property
+    def _shown(self) -> set[object]:
+        self._read_categories()
+        return self._known_shown
 
     # ---- who edits
 
@@ -120,7 +143,7 @@ class Session:
 
     def about(self) -> dict[str, Any]:
         """What stays the same: pictures, parts, keypoints, views."""
-        layout, names = self.surface.layout, self.category.keypoint_names
+        layout, names = self.surface.layout, self.page_keypoints
         index = {name: number for number, name in enumerate(names)}
         bones = [[index[a], index[b]] for a, b in SKELETON if a in index and b in index]
         return {
@@ -243,9 +266,30 @@ class Session:
         categories: list[Entry] = self.document.content["categories"]
         return next(entry for entry in categories if entry["id"] in self._shown)
 
+    @property
+    def page_keypoints(self) -> tuple[str, ...]:
+        """The names of the keypoints that the page shows."""
+        return self.keypoint_names(self.category_entry["id"])
+
     def has_page_keypoints(self, entry: Entry) -> bool:
         """Whether the category of an entry has the keypoints that the page shows."""
-        return self._labels[entry["category_id"]].keypoint_names == self.category.keypoint_names
+        return self.keypoint_names(entry["category_id"]) == self.page_keypoints
+
+    def keypoint_names(self, category: Any) -> tuple[str, ...]:
+        """The names of a category's keypoints.
+
+        Where the file has none, as COCO's files of instances, those that it would begin with, of people
+        COCO's; none where people have keypoints of another number already.
+        """
+        named = self._labels[category].keypoint_names
+        if named:
+            return named
+        if category not in self._offered:
+            layout, annotations = self.surface.layout, self.document.content["annotations"]
+            names = COCO_KEYPOINTS if layout == PEOPLE else layout.keypoints
+            of_category = [entry for entry in annotations if entry.get("category_id") == category]
+            self._offered[category] = names if keypoints_fit(of_category, len(names)) else ()
+        return self._offered[category]
 
     def people(self, number: int) -> list[tuple[int, Person]]:
         """Who is in a picture, each with its place among the file's annotations."""

@@ -236,6 +236,40 @@ def test_a_double_click_places_one_keypoint(page: Page, folder: Path, late: bool
         assert [each[2] for each in page.person()["keypoints"][:3]] == [2, 1, 0]
 
 
+@pytest.mark.parametrize("count", [0, 5])
+def test_keypoints_of_a_file_that_does_not_name_them(page: Page, folder: Path, count: int) -> None:
+    labels = prepared(folder)
+    content = json.loads(labels.read_text())
+    del content["categories"][0]["keypoints"]
+    if count:
+        content["annotations"][0]["keypoints"] = [60, 30, 2] * count
+    labels.write_text(json.dumps(content))
+    with serving(folder) as (_, address):
+        page.open(address)
+        page.keys("2")
+        page.wait(lambda: page.store("store.step") == "outlines")
+        page.driver.get_log("browser")
+        page.keys("3")
+        page.settle()
+        told = (
+            "return [document.getElementById('hint').textContent, document.getElementById('panel').innerText]"
+        )
+        hint, panel = page.run(told)
+        page.mouse((80, 40))
+        page.keys("dsan")
+        page.settle()
+        people = people_of(folder)[0]
+        if count:
+            assert hint == ""
+            assert "keypoints without names" in panel
+            assert people == content["annotations"]
+        else:
+            assert hint == "click: nose"
+            assert people[0]["num_keypoints"] == 1
+            assert len(json.loads(labels.read_text())["categories"][0]["keypoints"]) == 17
+        assert page.driver.get_log("browser") == []
+
+
 _RIGHT, _ENTER, _DELETE = "\ue014", "\ue007", "\ue017"
 
 

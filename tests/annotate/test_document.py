@@ -24,6 +24,7 @@ from slimdp.annotate.session import Session
 from slimdp.annotate.views import surface_identity
 from slimdp.data import read_annotations
 from slimdp.surface import PEOPLE, BodySurface, load_surface
+from slimdp.surface.people import COCO_KEYPOINTS
 from tests.annotate.conftest import Opened
 from tests.box_animal import LAYOUT, write_box_surface
 
@@ -389,6 +390,60 @@ def test_two_categories_of_people_each_keep_their_own_keypoints(
         act(opened.session, 0, "keypoint", {"person": 6, "index": 0, "at": [60, 30]})
     assert opened.person(0)["keypoints"] == [60, 30, 2]
     assert opened.person(1) == given["annotations"][1]
+
+
+def test_the_first_keypoint_names_those_of_a_category_without(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    given = {**_foreign(), "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person", "mine": 1}]}
+    (tmp_path / "other.json").write_text(json.dumps(given))
+    opened = open_session(name="other.json")
+    assert opened.session.about()["keypoints"] == list(COCO_KEYPOINTS)
+    assert len(opened.session.about()["skeleton"]) > 10
+    act(opened.session, 0, "keypoint", {"person": 5, "index": 2, "at": [60, 30]})
+    named = {"id": 1, "name": "person", "mine": 1, "keypoints": list(COCO_KEYPOINTS)}
+    assert opened.content()["categories"] == [given["categories"][0], named]
+    assert opened.session.state(0)["people"][0]["keypoints"][2] == [60, 30, 2]
+    (person,) = read_annotations(opened.labels, tmp_path / "pictures").people
+    assert person.keypoint_names == COCO_KEYPOINTS
+    opened.session.undo()
+    assert opened.content()["categories"] == given["categories"]
+    assert opened.session.about()["keypoints"] == list(COCO_KEYPOINTS)
+    opened.session.redo()
+    again = open_session(name="other.json").session
+    act(again, 0, "keypoint", {"person": 5, "index": 0, "at": [70, 30]})
+    assert opened.content()["categories"] == [given["categories"][0], named]
+
+
+def test_keypoints_without_names_are_gone_on_with_where_their_number_fits(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    for count, names in ((17, list(COCO_KEYPOINTS)), (5, [])):
+        given = {**_foreign(), "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}]}
+        given["annotations"][0]["keypoints"] = [60, 30, 2] * count
+        (tmp_path / "other.json").write_text(json.dumps(given))
+        opened = open_session(name="other.json")
+        assert opened.session.about()["keypoints"] == names
+        assert len(opened.session.state(0)["people"][0]["keypoints"]) == count
+        if not names:
+            with pytest.raises(EditError, match="category 1 does not name its keypoints; name them"):
+                act(opened.session, 0, "keypoint", {"person": 5, "index": 0, "at": [60, 30]})
+            assert opened.content() == given
+            continue
+        act(opened.session, 0, "keypoint", {"person": 5, "index": 0, "at": [61, 31]})
+        assert opened.person(0)["keypoints"] == [61, 31, 2] + [60, 30, 2] * 16
+
+
+def test_a_file_without_categories_gets_no_names_for_keypoints_of_another_number(
+    open_session: Callable[..., Opened], tmp_path: Path
+) -> None:
+    given = _as_the_reader_takes(bbox=[10, 10, 50, 50], keypoints=[60, 30, 2] * 5)
+    given["annotations"] = given["annotations"][:1]
+    del given["categories"]
+    (tmp_path / "labels.json").write_text(json.dumps(given))
+    opened = open_session()
+    assert opened.session.about()["keypoints"] == []
+    assert len(opened.session.state(0)["people"][0]["keypoints"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ let hidden = false;
 
 const pick = (step) => {
   const count = store.about.keypoints.length;
-  set({ keypoint: (store.keypoint + step + count) % count });
+  if (count) set({ keypoint: (store.keypoint + step + count) % count });
 };
+
+// Of the one that is asked; none where the file has keypoints without names.
+const name = () => store.about.keypoints[store.keypoint]?.replaceAll("_", " ");
 
 const proposed = () => person()?.guessedKeypoints.find((each) => each.index === store.keypoint);
 
@@ -24,7 +27,7 @@ let placing = false;
 // Until the server has a keypoint the next one is not asked; a click then would move the one before.
 export const tool = {
   click(at, event) {
-    if (!person() || placing) return;
+    if (!person() || !name() || placing) return;
     placing = true;
     const { picture, person: who, keypoint: index } = store;
     const seen = hidden || event.shiftKey ? 1 : 2;
@@ -62,12 +65,16 @@ export const commands = {
   Y: ["accept all proposals of this person", () => act("accept_keypoints", { person: store.person })],
   r: ["refuse the proposal", refuse],
   l: ["carry labels along the flow", carry],
-  Delete: ["remove this keypoint", () => act("keypoint", { person: store.person, index: store.keypoint, at: [0, 0], seen: 0 })],
+  Delete: ["remove this keypoint", async () => name() && act("keypoint", { person: store.person, index: store.keypoint, at: [0, 0], seen: 0 })],
 };
 
 export function panel() {
   const one = person();
   if (!one) return [el("p", {}, "Draw a box first, key 1.")];
+  if (!store.about.keypoints.length) return [
+    el("h2", {}, "No keypoints"),
+    el("p", {}, `The file has keypoints without names. To go on with them, list the names under "keypoints" of their category in ${store.about.file}. Dense pose needs none.`),
+  ];
   const guessed = new Set(one.guessedKeypoints.map((each) => each.index));
   const state = (index) => (guessed.has(index) ? " ?" : ["", " (hidden)", " ✓"][one.keypoints?.[index]?.[2] ?? 0]);
   return [
@@ -86,7 +93,6 @@ export function panel() {
 }
 
 export const hint = () => {
-  if (!person()) return "";
-  const name = store.about.keypoints[store.keypoint].replaceAll("_", " ");
-  return proposed() ? `${name}: Enter accepts, a click corrects` : `click: ${name}${hidden ? ", hidden" : ""}`;
+  if (!person() || !name()) return "";
+  return proposed() ? `${name()}: Enter accepts, a click corrects` : `click: ${name()}${hidden ? ", hidden" : ""}`;
 };

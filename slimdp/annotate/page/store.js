@@ -37,6 +37,8 @@ export function recall() {
     const kept = JSON.parse(sessionStorage.getItem(`slimdp ${store.about.file}`) || "{}");
     Object.assign(store, kept);
   } catch { /* begins anew */ }
+  if (!(store.keypoint < store.about.keypoints.length)) store.keypoint = 0; // of another file that is called alike
+  if (!(store.part <= store.about.parts.length)) store.part = 1;
   store.picture = Math.min(Math.max(0, store.picture), store.about.pictures.length - 1);
 }
 
