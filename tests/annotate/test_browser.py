@@ -342,6 +342,31 @@ def test_what_is_drawn_on_a_picture_is_of_it_though_the_next_one_is_asked_for(
         assert page.driver.execute_script("return document.getElementById('blocked').hidden")
 
 
+def test_the_page_shows_what_another_program_wrote_when_it_is_loaded_again(page: Page, folder: Path) -> None:
+    labels = prepared(folder)
+    content = json.loads(labels.read_text())
+    content["annotations"][0]["bbox"] = [1, 2, 30, 40]
+    with serving(folder) as (_, address):
+        page.open(address)
+        labels.write_text(json.dumps(content))
+        page.keys(_DELETE)
+        toast = "return document.getElementById('toast').textContent"
+        page.wait(lambda: "load this page again" in page.run(toast))
+        assert json.loads(labels.read_text()) == content
+        page.open(address)
+        page.wait(page.person)
+        assert page.person()["box"] == [1, 2, 30, 40]
+        page.keys(_DELETE)
+        page.wait(lambda: people_of(folder) == [[]])
+        labels.write_text("{")
+        page.driver.get(address)
+        blocked = "return document.getElementById('blocked').innerText"
+        page.wait(lambda: "The labels cannot be read" in page.run(blocked))
+        labels.write_text(json.dumps(content))
+        page.run("document.querySelector('#blocked button').click()")
+        page.wait(lambda: page.store("store.state?.people.length === 1"))
+
+
 def test_a_box_that_is_begun_while_the_one_before_is_saved_is_not_lost(page: Page, folder: Path) -> None:
     with serving(folder) as (_, address):
         page.open(address)
