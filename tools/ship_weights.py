@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, pack, score, write; returns the exit code."""
     parser = make_parser(__doc__)
     parser.add_argument("run", type=Path, help="the folder of a run, or a checkpoint")
-    parser.add_argument("--name", default="people-192", help="of the weights (default people-192)")
+    parser.add_argument("--name", default="people-128", help="of the weights (default people-128)")
     parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
     parser.add_argument("--real", type=Path, required=True, help="a folder with people.json")
     parser.add_argument("--before", type=Path, nargs="+", default=[], help="runs that RUN began with")

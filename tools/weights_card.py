@@ -14,6 +14,7 @@ from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from slimdp.config import TrainConfig, load_config
+from slimdp.inference.weights import SHIPPED
 from slimdp.synthetic.presets import PRESETS
 from slimdp.training import load_checkpoint
 
@@ -120,14 +121,20 @@ def write_card(
 def _head(weights: Path, made: Provenance) -> str:
     size = weights.stat().st_size / 1e6
     _, seen = _of_backbone(made)
+    first = next(iter(SHIPPED), weights.name)
+    use = _DEFAULT if weights.name == first else f"They come with slimdp beside its default, `{first}`."
     return f"""# {weights.stem}
 
-Weights that know people, {size:.1f} MB. Dense pose they learned from rendered people alone{seen}. They
-come with slimdp and are the default of `slimdp video`, `slimdp fit` and `DensePose.load()`; `default` names
-them to `slimdp predict`, `slimdp export` and `slimdp train --initial`.
+Weights that know people, {size:.1f} MB. Dense pose they learned from rendered people alone{seen}.
+
+{use}
 
 SHA-256 `{file_sha256(weights).hex()}`
 """
+
+
+_DEFAULT = """They come with slimdp and are the default of `slimdp video`, `slimdp fit` and
+`DensePose.load()`; `default` names them to `slimdp predict`, `slimdp export` and `slimdp train --initial`."""
 
 
 def _stages(config: TrainConfig) -> str:

@@ -214,6 +214,7 @@ class FitPlan:
                     stage.replace(
                         steps=self._steps_of_weights(),
                         learning_rate=RATE_OF_WEIGHTS,
+                        backbone_rate=known.stages[-1].backbone_rate,  # one that stood still goes on so
                         initial_share=self._initial_share(),
                     ),
                 ),

@@ -12,6 +12,8 @@ from slimdp.settings_file import ConfigError
 SHIPPED: dict[str, str] = {
     "people-128.pt": "42ee3af25c8d852fdd9e6a53d563cb225da4e4ab6ff0608064872b3ecba356a3",
     "people-128.error.json": "a329980868a672c9c0641b4a927f380a16a05efe068e8c6b742960891fd0be7a",
+    "people-192.pt": "eddf1e5b6c2cee6a102119125bc9e63bb56bdcd56d0d5b893f219adefab892f5",
+    "people-192.error.json": "9df18107a3985d178d6ab1205b6ddd4e0118dd3852afcd4b49b1f194dc8998bd",
 }
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"

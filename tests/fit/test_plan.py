@@ -21,7 +21,7 @@ from slimdp.settings_file import dump_yaml
 from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 from slimdp.training.distributed import ALONE
 from slimdp.training.stage_data import check_stages
-from tests.fit.conftest import small_config
+from tests.fit.conftest import EXPERIMENTS, small_config
 from tests.training.test_picture_network import BoxedSettings
 
 
@@ -160,6 +160,14 @@ def test_the_settings_are_those_that_train_reads(walk: Path, weights: Path, tmp_
     config = plan_of(walk, tmp_path, weights).train_config()
     (tmp_path / "settings.yaml").write_text(dump_yaml(config.plain()))
     assert load_config(tmp_path / "settings.yaml") == config
+
+
+def test_a_backbone_that_learned_slowly_does_so_when_it_is_fitted(walk: Path, tmp_path: Path) -> None:
+    config = load_config(EXPERIMENTS / "people_192_end.yaml", ["model.channels=8", "crop.size=64"])
+    weights = tmp_path / "weights.pt"
+    save_checkpoint(weights, Checkpoint(config, 1, 0, model=build_model(config).state_dict()))
+    (stage,) = plan_of(walk, tmp_path, weights).train_config().stages
+    assert stage.backbone_rate == 0.1
 
 
 def test_commands_that_read_weights_import_what_they_need(walk: Path, weights: Path, tmp_path: Path) -> None:
