@@ -268,6 +268,7 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
     checkpoint = load_checkpoint(initial)
     if checkpoint.stage == 0 or checkpoint.step > 0:
         raise CheckpointError(f"{initial} is not the end of a stage; begin with a stage_<name>.pt")
+    _check_fits(initial, checkpoint, config)
     done = checkpoint.config.stages[: checkpoint.stage]
     names, count = [stage.name for stage in config.stages], 0
     if done[-1].name in names:
@@ -277,7 +278,6 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
     if count == len(names):  # the run would end at once, and with no checkpoint of its own
         found = f"stages.{count - 1}.name = {names[-1]!r}, but every stage counts as done by {initial}"
         raise ConfigError(f"{found}; rename the stage to train further, or add one")
-    _check_fits(initial, checkpoint, config)
     folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
     return Checkpoint(config, stage=count, step=0, model=checkpoint.model, pretrained=checkpoint.pretrained)
 
