@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -232,11 +233,24 @@ def test_a_finished_run_gets_further_outputs_from_its_dense_pose(
     assert later.looked == []
     assert [path.name for path in outputs] == [path.name for path in together]
     for one, other in zip(outputs, together, strict=True):
-        assert contents(one) == contents(other)
+        if one.suffix == ".mp4":  # x264 does not always make the same bytes of the same frames
+            ours, theirs = film(one), film(other)
+            assert ours.shape == theirs.shape
+            assert np.abs(ours - theirs).mean() < 2
+        else:
+            assert contents(one) == contents(other)
     record = json.loads((out / "video.json").read_text())
     assert record["write"] == list(names)
     assert not (out / ".pieces").exists()
     assert write_video(pipeline(OneWalker()), writers, out, ORIGIN) == outputs
+
+
+def film(path: Path) -> np.ndarray:
+    """The frames of a video: (N, H, W, 3) RGB."""
+    with av.open(str(path)) as container:
+        return np.stack(
+            [frame.to_ndarray(format="rgb24").astype(float) for frame in container.decode(video=0)]
+        )
 
 
 def test_without_the_dense_pose_there_are_no_further_outputs(
