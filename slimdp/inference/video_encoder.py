@@ -124,7 +124,8 @@ class VideoEncoder:
         if image.shape[0] % 2 or image.shape[1] % 2:
             image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), "edge")
         frame = self._to_yuv.reformat(
-            av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24"),
+            # A copy with room behind it: swscale reads some bytes past the last pixel.
+            av.VideoFrame.from_ndarray(image, format="rgb24"),
             format="yuv420p",
             interpolation="AREA",  # a colour is the mean of its four pixels
             dst_colorspace=Colorspace.ITU709,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -23,6 +24,7 @@ from slimdp.inference.pieces import OutputFolderError
 from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
 from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video import VideoPipeline, _Passage, write_video
+from slimdp.inference.video_encoder import VideoEncoder
 from slimdp.inference.video_frames import open_frames
 from slimdp.inference.video_records import Boxes, FrameMaps, FramePose, Smoother, VideoInfo
 from slimdp.inference.writers import WRITERS
@@ -210,10 +212,19 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
 def test_a_finished_run_gets_further_outputs_from_its_dense_pose(
     pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drawn: list[tuple[bytes, Fraction]] = []
+    encode = VideoEncoder.write
+
+    def write(self: VideoEncoder, image: np.ndarray, time_s: Fraction) -> None:
+        drawn.append((image.tobytes(), time_s))
+        encode(self, image, time_s)
+
+    monkeypatch.setattr(VideoEncoder, "write", write)
     names = ("iuv-h5", "overlay", "parts-viridis", "iuv", "results", "texture")
     writers = [WRITERS[name] for name in names]
     # Nobody stands before anybody: the file holds one person a pixel.
     together = write_video(pipeline(OneWalker()), writers, tmp_path / "together", ORIGIN)
+    of_together = drawn.copy()
     out = tmp_path / "later"
     first = write_video(pipeline(OneWalker()), writers[:1], out, ORIGIN)
     if killed:
@@ -229,28 +240,27 @@ def test_a_finished_run_gets_further_outputs_from_its_dense_pose(
             write_video(pipeline(OneWalker()), [PictureVideo("overlay", draw)], out, ORIGIN)
         assert not (out / "overlay.mp4").exists()
     later = OneWalker()
+    drawn.clear()
     outputs = [*first, *write_video(pipeline(later), writers[1:], out, ORIGIN)]
     assert later.looked == []
     assert [path.name for path in outputs] == [path.name for path in together]
     for one, other in zip(outputs, together, strict=True):
-        if one.suffix == ".mp4":  # x264 does not always make the same bytes of the same frames
-            ours, theirs = film(one), film(other)
-            assert ours.shape == theirs.shape
-            assert np.abs(ours - theirs).mean() < 2
+        if one.suffix == ".mp4":  # of the same frames x264 has made other bytes on a busy machine
+            assert film_frames(one) == film_frames(other) == FRAMES
         else:
             assert contents(one) == contents(other)
+    assert len(drawn) == 2 * FRAMES
+    assert drawn == of_together
     record = json.loads((out / "video.json").read_text())
     assert record["write"] == list(names)
     assert not (out / ".pieces").exists()
     assert write_video(pipeline(OneWalker()), writers, out, ORIGIN) == outputs
 
 
-def film(path: Path) -> np.ndarray:
-    """The frames of a video: (N, H, W, 3) RGB."""
+def film_frames(path: Path) -> int:
+    """How many frames of a video can be decoded."""
     with av.open(str(path)) as container:
-        return np.stack(
-            [frame.to_ndarray(format="rgb24").astype(float) for frame in container.decode(video=0)]
-        )
+        return sum(1 for _ in container.decode(video=0))
 
 
 def test_without_the_dense_pose_there_are_no_further_outputs(
