@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_flow, add_surface
+from slimdp.commands.arguments import WEIGHT_NAMES, add_flow, add_surface
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -32,9 +32,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--frames", action="store_true", help="the pictures of the folder are the frames of a video"
     )
     add_input(
-        command, "--weights", words=("default",),
-        help="a network whose answers are proposed: stage_NAME.pt, or default for the weights that come "
-        "with slimdp",
+        command, "--weights", words=WEIGHT_NAMES,
+        help="a network whose answers are proposed: stage_NAME.pt, or default, people-128, people-192 of "
+        "the weights that come with slimdp",
     )  # fmt: skip
     add_flow(command, required=False)
     command.add_argument(

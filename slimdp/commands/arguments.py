@@ -15,6 +15,9 @@ T = TypeVar("T", int, float)
 #: Of the folder of pictures, in the help of commands that open none.
 WHERE_SIZES_LACK = " (needed where --annotations lacks their sizes)"
 
+#: Weights that come with slimdp by name, and the first of them; `slimdp.inference.weights` finds their files.
+WEIGHT_NAMES = ("default", "people-128", "people-192")
+
 
 def add_annotations(
     command: argparse.ArgumentParser, images_required: bool = True, required: bool = True

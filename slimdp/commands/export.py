@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_imports
+from slimdp.commands.arguments import WEIGHT_NAMES, add_imports
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -20,8 +20,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command,
         "checkpoint",
         metavar="CHECKPOINT",
-        words=("default",),
-        help="stage_NAME.pt of a run, or default: the weights that come with slimdp",
+        words=WEIGHT_NAMES,
+        help="stage_NAME.pt of a run, or default, people-128, people-192: weights that come with slimdp",
     )
     add_output(command, "--out", required=True, help="the ONNX file to write")
     command.add_argument(

@@ -20,8 +20,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_output(command, "--out", role="folder", required=True, help="the run's folder")
     command.add_argument(
         "--weights",
-        help="the weights to begin with: stage_NAME.pt, or scratch (default: those that come with slimdp, "
-        "else scratch)",
+        help="the weights to begin with: stage_NAME.pt, people-128 or people-192, which come with slimdp, or "
+        "scratch (default: people-128)",
     )
     command.add_argument(
         "--reach",

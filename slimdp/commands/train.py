@@ -8,7 +8,14 @@ import os
 from pathlib import Path
 
 from flow_cache.runtime.command_line import add_input, add_output, check_apart
-from slimdp.commands.arguments import add_annotations, add_device, add_imports, add_overrides, add_surface
+from slimdp.commands.arguments import (
+    WEIGHT_NAMES,
+    add_annotations,
+    add_device,
+    add_imports,
+    add_overrides,
+    add_surface,
+)
 from slimdp.settings_file import ConfigError
 from slimdp.shipped import shipped_path
 
@@ -64,9 +71,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add_input(
         command,
         "--initial",
-        words=("default",),
-        help="the weights to begin with: another run's stage_NAME.pt, or default for those that come with "
-        "slimdp",
+        words=WEIGHT_NAMES,
+        help="the weights to begin with: another run's stage_NAME.pt, or default, people-128, people-192 of "
+        "those that come with slimdp",
     )
     add_device(command)
     command.set_defaults(run=_train)
@@ -83,8 +90,8 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         command,
         "checkpoint",
         metavar="CHECKPOINT",
-        words=("default",),
-        help="stage_NAME.pt of a run, or default: the weights that come with slimdp",
+        words=WEIGHT_NAMES,
+        help="stage_NAME.pt of a run, or default, people-128, people-192: weights that come with slimdp",
     )
     add_annotations(command)
     command.add_argument(

@@ -30,7 +30,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_input(command, "video", metavar="VIDEO", help="a video file, a folder of pictures, or a picture")
     add_output(command, "--out", role="folder", required=True, help="the folder to fill")
     command.add_argument(
-        "--weights", help="the network: stage_NAME.pt of a run (default: the weights that come with slimdp)"
+        "--weights",
+        help="the network: stage_NAME.pt of a run, or people-128, people-192 of those that come with slimdp "
+        "(default: people-128)",
     )
     _add_finding(command)
     command.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flow_cache.runtime.checksums import file_sha256
-from flow_cache.runtime.words import quoted
+from flow_cache.runtime.words import listed, quoted
 from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
@@ -25,24 +25,35 @@ NONE_SHIPPED = (
 
 
 def find_weights(given: str | Path | None = None) -> Path:
-    """The checkpoint to use: the given one, or for None and "default" the one that comes with the package.
+    """The checkpoint to use: the given one, or of those that come with the package the one of that name.
+
+    None and "default" are the first of these; another one is named without its suffix: "people-128".
 
     Raises:
         ConfigError: there is no such file, which says how to train one; or one that comes with the package is
             damaged or another.
     """
-    if given is not None and str(given) != DEFAULT:
-        path = Path(given)
-        if not path.is_file():
-            raise ConfigError(
-                f"no weights at {path}; name stage_NAME.pt of a run of slimdp train or slimdp fit, "
-                f"or {DEFAULT}"
-            )
-        ours = path.name in SHIPPED and path.resolve().parent == FOLDER
-        return shipped_file(path.name) if ours else path
-    if SHIPPED:
-        return shipped_file(next(iter(SHIPPED)))
-    raise ConfigError(NONE_SHIPPED)
+    named = _by_name()
+    if given is None or str(given) == DEFAULT:
+        if not named:
+            raise ConfigError(NONE_SHIPPED)
+        return shipped_file(next(iter(named.values())))
+    if str(given) in named:
+        return shipped_file(named[str(given)])
+    path = Path(given)
+    if not path.is_file():
+        names = listed([DEFAULT, *named], str(given))
+        raise ConfigError(
+            f"no weights at {path}; name stage_NAME.pt of a run of slimdp train or slimdp fit, or what comes "
+            f"with slimdp: {names}"
+        )
+    ours = path.name in SHIPPED and path.resolve().parent == FOLDER
+    return shipped_file(path.name) if ours else path
+
+
+def _by_name() -> dict[str, str]:
+    """The checkpoints of `SHIPPED` by what a command line calls them."""
+    return {Path(file).stem: file for file in SHIPPED if file.endswith(".pt")}
 
 
 def require_own(checkpoint: Path) -> None:
@@ -50,7 +61,7 @@ def require_own(checkpoint: Path) -> None:
 
     These files' hashes are checked: weights with others beside them are refused.
     """
-    checkpoint = find_weights(checkpoint) if str(checkpoint) == DEFAULT else checkpoint
+    checkpoint = find_weights(checkpoint) if str(checkpoint) in (DEFAULT, *_by_name()) else checkpoint
     stems = {name.partition(".")[0] for name in SHIPPED}
     if checkpoint.stem in stems and FOLDER in (checkpoint.parent.resolve(), checkpoint.resolve().parent):
         raise ConfigError(

@@ -10,6 +10,7 @@ import torch
 
 from slimdp import DensePose
 from slimdp.__main__ import main
+from slimdp.commands.arguments import WEIGHT_NAMES
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
 from slimdp.fit.run import find_start
 from slimdp.inference import weights as weights_module
@@ -48,6 +49,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_shipped_weights_are_the_default(shipped: Path) -> None:
     assert find_weights() == find_weights("default") == find_weights(shipped) == shipped
+    assert find_weights("people-64") == shipped
     model = DensePose.load(detector=None, device="cpu")
     assert model.weights == shipped
     (person,) = model(np.zeros((64, 64, 3), np.uint8))
@@ -75,7 +77,7 @@ def test_a_damaged_or_exchanged_file_is_refused(
     shipped.write_bytes(
         {"bit": bytes(data), "cut": whole[:-100], "empty": b"", "exchanged": whole + b"\n"}[damage]
     )
-    for given in (None, "default", shipped):
+    for given in (None, "default", "people-64", shipped):
         with pytest.raises(ConfigError, match=r"people-64\.pt is damaged or was exchanged: .*install slimdp"):
             find_weights(given)
     copied = tmp_path / "mine.pt"  # what lies elsewhere is the user's
@@ -112,12 +114,13 @@ def test_what_calibrate_would_write_beside_them_is_refused(
     other = shipped.with_suffix(".ckpt")  # its bars would have the name of theirs
     other.write_bytes(shipped.read_bytes())
     there = sorted(shipped.parent.iterdir())
-    for given in ("default", shipped, tmp_path / "linked" / shipped.name, tmp_path / "people-64.pt", other):
+    links = (tmp_path / "linked" / shipped.name, tmp_path / "people-64.pt")
+    for given in ("default", "people-64", shipped, *links, other):
         # There are no such labels: it says so before it looks for them.
         words = ["calibrate", given, "--annotations", tmp_path / "a.json", "--images", tmp_path]
         assert main([str(word) for word in words]) == 2
         said = capsys.readouterr().err
-        path = shipped if given == "default" else given
+        path = given if isinstance(given, Path) else shipped
         assert f"{path} comes with slimdp" in said
         assert f"cp {path} my_weights{path.suffix}" in said
     assert sorted(shipped.parent.iterdir()) == there
@@ -137,8 +140,17 @@ def test_without_shipped_weights_it_says_how_to_make_some(monkeypatch: pytest.Mo
     monkeypatch.setattr(weights_module, "SHIPPED", {})
     with pytest.raises(ConfigError, match=r"comes without weights.*slimdp train"):
         find_weights("default")
-    with pytest.raises(ConfigError, match=r"no weights at none\.pt; .* or default"):
+    with pytest.raises(ConfigError, match=r"no weights at none\.pt; .*slimdp: default"):
         find_weights("none.pt")
+
+
+def test_commands_know_the_names_of_those_that_come_with_slimdp() -> None:
+    names = [Path(file).stem for file in SHIPPED if file.endswith(".pt")]
+    assert list(WEIGHT_NAMES) == ["default", *names]
+    for name in names:
+        assert find_weights(name) == FOLDER / f"{name}.pt"
+    with pytest.raises(ConfigError, match=r"people-256; .*people-128, people-192; did you mean people-"):
+        find_weights("people-256")
 
 
 def test_what_comes_with_slimdp_is_whole_and_small() -> None:
