@@ -6,7 +6,9 @@ Predicts everyone of the folders real_people, coco, posetrack18 and densepose of
 validation stills of --rendered, and scores what each set has: keypoints, DensePose's points (its u and v are
 of another body: they come to the open one by `slimdp.surface.densepose.transfer`, some centimetres off),
 masks. The result of DensePose itself on COCO's image 785 is taken as labels at every --grid pixels.
-Predictions stay in --work. Prints Markdown, and one JSON line last.
+--hidden names the keypoints of real_people that something else hides, which its file does not tell: a row
+more leaves these out, as they are of rendered people and of COCO's. Predictions stay in --work. Prints
+Markdown, and one JSON line last.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ import numpy as np
 from measuring import make_parser, tell
 from under_bars import share_under_bars
 
+from flow_cache.runtime.atomic import write_json
+from flow_cache.runtime.json_file import read_json
 from slimdp.data import read_annotations, write_annotations
+from slimdp.data.keypoints import HIDDEN
 from slimdp.evaluation import KeypointErrors, evaluate_scores, ratio_to, read_results
 from slimdp.evaluation.scorer import evaluate_keypoints, write_scores
 from slimdp.inference import describe_origin, predict_to_file
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.weights import find_weights
 from slimdp.structures import PersonAnnotation
-from slimdp.surface import load_charts, load_surface
+from slimdp.surface import load_charts, load_surface, load_symmetry
 from slimdp.surface.densepose.surface import DensePoseCharts
 from slimdp.surface.densepose.transfer import ChartTransfer, chart_transfer
 from slimdp.training import load_model
@@ -52,16 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
     parser.add_argument("--weights", default="default", help="stage_NAME.pt of a run (default: the shipped)")
     parser.add_argument("--work", type=Path, default=Path("runs/real_people"), help="for predictions")
+    parser.add_argument("--flip-test", action="store_true", help="look at each crop and its mirror image")
+    parser.add_argument("--hidden", type=Path, help="experiments/real_people/hidden.json")
     parser.add_argument("--grid", type=int, default=6, metavar="PX", help="of DensePose's result (default 6)")
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     weights = find_weights(options.weights)
     surface = load_surface("open")
     sets = sets_of(options.samples, options.rendered, options.work, options.grid)
+    if options.hidden:
+        seen = options.work / "real_people_seen.json"
+        real = next(people for people in sets if people.name == "real_people")
+        mark_hidden(real.annotations, read_json(options.hidden)["hidden"], seen)
+        sets.insert(sets.index(real) + 1, People("real_people_seen", seen, real.images))
     errors: dict[str, KeypointErrors] = {}
     rows: dict[str, dict[str, Any]] = {}
     for people in sets:
-        predictions = predicted(weights, people, options.work / f"{people.name}.h5")
+        predictions = predicted(weights, people, options.work / f"{people.name}.h5", options.flip_test)
         rows[people.name] = dict(
             evaluate_scores(predictions, people.annotations, surface, people.scores) if people.scores else {}
         )
@@ -100,6 +112,24 @@ def sets_of(samples: Path, rendered: Path, work: Path, grid: int) -> list[People
         People("results_785", result, coco, False, dense + overlap),
         People("results_785_open", work / "results_785_open.json", coco, False, points),
     ]
+
+
+def mark_hidden(annotations: Path, hidden: dict[str, list[str]], out: Path) -> None:
+    """Write a file of people with some keypoints, by the annotation's id, marked as hidden.
+
+    Raises SystemExit for somebody, or a keypoint of somebody's, who is not labelled there.
+    """
+    file = read_json(annotations)
+    names = {kind["id"]: kind["keypoints"] for kind in file["categories"]}
+    of_id = {str(person["id"]): person for person in file["annotations"]}
+    for identity, some in hidden.items():
+        person = of_id.get(identity, {"keypoints": [], "category_id": None})
+        rows = {name: 3 * row for row, name in enumerate(names.get(person["category_id"], []))}
+        for name in some:
+            if name not in rows or not person["keypoints"][rows[name] + 2]:
+                raise SystemExit(f"{annotations}: {name} of annotation {identity} is not labelled there")
+            person["keypoints"][rows[name] + 2] = HIDDEN
+    write_json(out, file)
 
 
 def write_result_as_labels(results: Path, images: Path, out: Path, grid: int) -> None:
@@ -144,12 +174,14 @@ def write_on_open_body(labels: Path, images: Path, transfer: ChartTransfer, out:
     write_annotations(out, known.images, moved)
 
 
-def predicted(weights: Path, people: People, out: Path) -> Path:
+def predicted(weights: Path, people: People, out: Path, flip_test: bool) -> Path:
     """Everyone of a set, predicted by the weights."""
     model, config = load_model(weights)
     found = read_annotations(people.annotations, people.images).people
     origin = describe_origin(weights, people.annotations)
-    return predict_to_file(model, found, config.crop, out, origin, error_bars=load_error_bars(weights))
+    mirrored = load_symmetry("open") if flip_test else None
+    bars = load_error_bars(weights)
+    return predict_to_file(model, found, config.crop, out, origin, flip_symmetry=mirrored, error_bars=bars)
 
 
 def told_of(row: dict[str, Any]) -> dict[str, float]:

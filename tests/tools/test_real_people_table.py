@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from flow_cache.runtime.atomic import write_json
+from flow_cache.runtime.json_file import read_json
 from slimdp.data import read_annotations
 from slimdp.evaluation import KeypointErrors, read_results
 from slimdp.structures import ImageRecord, PersonAnnotation
-from tools.real_people_table import keypoint_table, person_table, told_of, write_result_as_labels
+from tools.real_people_table import (
+    keypoint_table,
+    mark_hidden,
+    person_table,
+    told_of,
+    write_result_as_labels,
+)
 
 
 def test_a_result_becomes_labels_where_it_sees_the_person(samples: Path, tmp_path: Path) -> None:
@@ -22,6 +31,20 @@ def test_a_result_becomes_labels_where_it_sees_the_person(samples: Path, tmp_pat
     column, row = np.rint(person.points - corner).astype(int).T
     np.testing.assert_array_equal(person.part, detection.iuv[0, row, column])
     np.testing.assert_allclose(person.uv, detection.iuv[1:, row, column].T / 255, atol=1e-6)
+
+
+def test_hidden_keypoints_are_marked(tmp_path: Path) -> None:
+    people = {
+        "categories": [{"id": 1, "keypoints": ["left_wrist", "left_knee"]}],
+        "annotations": [{"id": 7, "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 2]}],
+    }
+    file, out = tmp_path / "people.json", tmp_path / "seen.json"
+    write_json(file, people)
+    mark_hidden(file, {"7": ["left_knee"]}, out)
+    assert read_json(out)["annotations"][0]["keypoints"] == [1, 2, 2, 3, 4, 1]
+    for wrong in ({"7": ["nose"]}, {"8": ["left_knee"]}):
+        with pytest.raises(SystemExit, match="is not labelled there"):
+            mark_hidden(file, wrong, out)
 
 
 def errors() -> KeypointErrors:
