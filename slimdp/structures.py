@@ -85,6 +85,7 @@ class PersonAnnotation:
     box_source: BoxSource = BoxSource.ANNOTATOR
     layout: PartLayout = PEOPLE  # of which surface the labels speak
     propagated: bool = False  # flow brought the labels, masks and keypoints too, from another frame
+    area: float | None = None  # image px^2, of the person and not of the box, as a file says it
 
     @property
     def was_carried(self) -> bool:

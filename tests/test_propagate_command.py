@@ -83,6 +83,26 @@ def test_as_in_the_paper(folder: Path, tmp_path: Path) -> None:
     assert all(person.confidence is None for person in people)
 
 
+def test_an_area_stays_with_the_labels_that_it_was_given_with(folder: Path, tmp_path: Path) -> None:
+    """It is of the person in that frame: who is carried has the new box's, unless the file says it there."""
+    content = json.loads((folder / "people.json").read_text())
+    (label,) = content["annotations"]
+    label |= {"area": 1234.5, "segmentation": [[42, 22, 78, 22, 78, 68, 42, 68]]}
+    known = {"id": 2, "image_id": 4, "category_id": 1, "bbox": [40, 18, 44, 54], "track_id": 4, "area": 999}
+    content["annotations"].append(known)
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    out = tmp_path / "propagated.json"
+    assert main(words(folder, out, "--steps=1:2", "--annotations", tmp_path / "labels.json")) == 0
+    written = json.loads(out.read_text())
+    frames = {image["id"]: image["frame_id"] for image in written["images"]}
+    people = {frames[entry["image_id"]]: entry for entry in written["annotations"]}
+    assert sorted(people) == [2, 3, 4]
+    assert people[3]["id"] == 2
+    assert [people[frame]["area"] for frame in (2, 3)] == [1234.5, 999]
+    width, height = people[4]["bbox"][2:]
+    assert people[4]["area"] == pytest.approx(width * height)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

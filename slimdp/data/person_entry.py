@@ -163,7 +163,6 @@ class PersonEntry:
         """The person as training takes it: N = 0 without points, a rough box (`BoxSource`) without a box."""
         box, box_source = self.place()
         labels = self._points(box)
-        _ = self.area  # which is checked
         return PersonAnnotation(
             id=self.id, image=self.image, box=box, **labels,
             track=self.record.integer("track_id") if self.record.has("track_id") else None,
@@ -171,6 +170,7 @@ class PersonEntry:
             keypoints=self.keypoints, keypoint_names=self.category.keypoint_names,
             mask=self.outline.draw() if draw_mask else None, crowd=self.crowd, box_source=box_source,
             layout=self.category.layout, propagated=self.record.flag("dp_propagated", False),
+            area=self.area,
         )  # fmt: skip
 
     def place(self) -> tuple[np.ndarray, BoxSource]:

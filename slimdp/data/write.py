@@ -92,7 +92,7 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
         "image_id": person.image.id,
         "category_id": category,
         "bbox": box.tolist(),
-        "area": float(box[2] * box[3]) if person.mask is None else int(person.mask.sum()),
+        "area": _area(person),
         "iscrowd": int(person.crowd),
         "segmentation": [] if person.mask is None else encode_rle(person.mask),
     }
@@ -114,6 +114,13 @@ def _person_entry(path: Path, person: PersonAnnotation, category: int) -> dict[s
         if (coarse == IGNORE).any():
             entry["dp_ignore"] = encode_rle(coarse == IGNORE)
     return entry
+
+
+def _area(person: PersonAnnotation) -> float:
+    """As it was said, else of the outline, else of the box: COCO's tools want everybody's."""
+    if person.area is not None:
+        return person.area
+    return float(person.box[2] * person.box[3]) if person.mask is None else int(person.mask.sum())
 
 
 def _point_fields(path: Path, person: PersonAnnotation) -> dict[str, list[Any]]:

@@ -227,8 +227,8 @@ class TransferResult:
 def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferResult:
     """The person with all labels moved to another frame; keeps its id and track.
 
-    Where the file has the person there without labels, that one's id, box, keypoints and outline are kept,
-    and the box is not moved. `image_1` is the record of the frame.
+    Where the file has the person there without labels, that one's id, box, keypoints, outline and area are
+    kept, and the box is not moved. `image_1` is the record of the frame.
     """
     person_0, step = transfer.person_0, transfer.step
     found_1 = same_person(person_0, transfer.people_1)
@@ -260,6 +260,7 @@ def transfer_person(transfer: LabelTransfer, image_1: ImageRecord) -> TransferRe
         confidence=None if trust is None else trust[kept],
         layout=person_0.layout,
         propagated=True,
+        area=None if found_1 is None else found_1.area,  # of the other frame, as box and outline
     )
     return replace(result, person_1=person_1, mask_status=mask_status)
 

@@ -53,9 +53,9 @@ def propagate(
     leaves the frame, or where something else shows (`regions`, `colours`). A frame with annotators' labels
     takes no others. Where two annotated frames reach the same person (by track id, else by the place:
     `Arrivals`) in one frame, the nearer one gives the labels. A person whom the target frame already has by
-    track, without labels, keeps id, box, keypoints and outline. Labels that were themselves propagated go no
-    further. Steps past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped, and so
-    are pictures alone in their folder of whose video there is no flow.
+    track, without labels, keeps id, box, keypoints, outline and area. Labels that were themselves propagated
+    go no further. Steps past the ends of a clip, or to a frame of another `vid_id`, and stills, are skipped,
+    and so are pictures alone in their folder of whose video there is no flow.
 
     Args:
         steps: frames from an annotated frame, without 0; the store needs flow both ways of each.

@@ -316,13 +316,14 @@ def test_everybody_in_a_labelled_frame_comes_along_with_the_outline(
     film: Path, write_labels: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Who has no labels may stand before who has some."""
-    labels = write_labels(2, segmentation=[[10, 20, 74, 20, 74, 52, 10, 52]])
+    labels = write_labels(2, segmentation=[[10, 20, 74, 20, 74, 52, 10, 52]], area=1800.5)
     content = json.loads(labels.read_text())
-    other = {"id": 8, "image_id": 52, "category_id": 1, "bbox": [40, 10, 20, 30], "track_id": 4}
+    other = {"id": 8, "image_id": 52, "category_id": 1, "bbox": [40, 10, 20, 30], "area": 99, "track_id": 4}
     labels.write_text(json.dumps(content | {"annotations": [*content["annotations"], other]}))
     extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
     one, two = read_annotations(tmp_path / "out" / "labels.json", tmp_path / "out", read_masks=True).people
     assert (one.track, two.track, two.has_labels) == (3, 4, False)
+    assert (one.area, two.area) == (1800.5, 99)
     assert one.mask is not None
     assert one.mask[30, 40]
     assert not one.mask[5, 5]

@@ -82,6 +82,7 @@ def people(draw: st.DrawFn, image: ImageRecord, number: int) -> PersonAnnotation
         crowd=draw(st.booleans()),
         confidence=draw(st.sampled_from([None, rng.random(count, dtype=np.float32)])) if count else None,
         box_source=draw(st.sampled_from(BoxSource)),
+        area=draw(st.sampled_from([0.0, 12.25, 3e5])),
     )
 
 
@@ -120,6 +121,22 @@ def test_files_have_the_public_form(tmp_path: Path, make_person: Callable[..., P
         entry
     )  # nothing of ours without need
     assert set(content) == {"info", "images", "annotations", "categories"}
+
+
+def test_an_area_that_nobody_gave_is_that_of_the_outline_or_the_box(
+    tmp_path: Path, make_person: Callable[..., PersonAnnotation]
+) -> None:
+    mask = np.zeros((80, 120), dtype=bool)
+    mask[10:20, 10:15] = True
+    box = [0, 0, 12.5, 64]
+    bare = make_person(IMAGE, box)
+    drawn = replace(bare, id=bare.id + 1, mask=mask)
+    people = [bare, drawn, replace(drawn, id=bare.id + 2, area=30.25)]
+    write_annotations(tmp_path / "p.json", [IMAGE], people)
+    content = json.loads((tmp_path / "p.json").read_text())
+    assert [entry["area"] for entry in content["annotations"]] == [800, 50, 30.25]
+    read = read_annotations(tmp_path / "p.json", tmp_path, check_images=False)
+    assert [person.area for person in read.people] == [800, 50, 30.25]
 
 
 def test_failure_keeps_the_old_file(tmp_path: Path, make_person: Callable[..., PersonAnnotation]) -> None:
