@@ -244,7 +244,7 @@ def _finished(
     settings: dict[str, Any],
 ) -> list[Path]:  # fmt: skip
     """The outputs of a run that finished, and of those that it lacks."""
-    _require_same_frames(folder.path, before, pipeline.frames)
+    _require_same_frames(folder.path, before, pipeline)
     there = dict(zip(before["write"], before["outputs"], strict=True))
     wanted = [writer.name for writer in writers]
     require_there(folder.path, [there[name] for name in wanted if name in there])
@@ -285,13 +285,28 @@ def _write_pieces(
     return made
 
 
-def _require_same_frames(out: Path, record: dict[str, Any], frames: int | None) -> None:
-    there, to_the_end = record["frames"], record["to_the_end"]
-    same = to_the_end if frames is None else frames == there or (to_the_end and frames > there)
-    if not same:
+def _require_same_frames(out: Path, record: dict[str, Any], pipeline: VideoPipeline) -> None:
+    there, wanted = record["frames"], pipeline.frames
+    if there == wanted:
+        return
+    beyond = wanted is None or wanted > there
+    if not (beyond and (record["to_the_end"] or _ends_after(pipeline.source, there))):
         raise FlowCacheError(
             f"{out} holds {there} frames, whole; for others choose another --out, or remove it"
         )
+
+
+def _ends_after(source: FrameSource, frames: int) -> bool:
+    """Whether a video has no more than so many frames.
+
+    A file that announces no more is decoded to its end: what files announce may be wrong.
+    """
+    if source.info.frames > frames:
+        return False
+    try:
+        return next(source.frames(frames), None) is None
+    except FlowCacheError:
+        return False  # something is there, though it is damaged
 
 
 def _what_stays(folder: OutputFolder) -> str:

@@ -25,7 +25,7 @@ from slimdp.inference.smoothing import FlowSmoothing, NoSmoothing
 from slimdp.inference.tracking import FlowTracker, TrackSettings
 from slimdp.inference.video import VideoPipeline, _Passage, write_video
 from slimdp.inference.video_encoder import VideoEncoder
-from slimdp.inference.video_frames import open_frames
+from slimdp.inference.video_frames import FrameSource, open_frames
 from slimdp.inference.video_records import Boxes, FrameMaps, FramePose, Smoother, VideoInfo
 from slimdp.inference.writers import WRITERS
 from slimdp.inference.writers.picture_video import PictureVideo
@@ -367,6 +367,42 @@ def test_fewer_frames_than_wanted_are_not_taken_for_all(
         write("all", 3)
     with pytest.raises(ValueError, match="frames = 0, but at least one"):
         write("none", 0)
+
+
+def test_a_limit_of_all_frames_is_no_limit(
+    pipeline: Callable[..., VideoPipeline], video: Path, tmp_path: Path
+) -> None:
+    def write(out: str, source: FrameSource, frames: int | None) -> list[Path]:
+        return write_video(pipeline(source=source, frames=frames), [RawWriter()], tmp_path / out, ORIGIN)
+
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 100, 56, "bgr0"
+        for index in range(8):
+            grey = np.full((56, 100, 3), 10 * index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "rgb24")))
+        container.mux(stream.encode())
+    eight, film = open_frames(video), open_frames(tmp_path / "a.mkv")
+    eight = replace(eight, files=eight.files[:8], info=replace(eight.info, frames=8))
+    # A file may say nothing of its frames, or too few.
+    sources = {f"film {n}": replace(film, info=replace(film.info, frames=n)) for n in (0, 5, 8)}
+    for name, source in {"folder": eight, **sources}.items():
+        written = write(name, source, 8)
+        assert written == write(name, source, None) == write(name, source, 9), name
+        write(f"{name}, less", source, 7)
+        for frames in (None, 8):
+            with pytest.raises(FlowCacheError, match="holds 7 frames, whole"):
+                write(f"{name}, less", source, frames)
+
+
+def test_a_frame_that_is_damaged_is_a_frame_more(
+    pipeline: Callable[..., VideoPipeline], damaged: Path, tmp_path: Path
+) -> None:
+    write_video(pipeline(source=open_frames(damaged), frames=70), [RawWriter()], tmp_path / "out", ORIGIN)
+    source = open_frames(damaged)
+    source = replace(source, info=replace(source.info, frames=0))  # as a file that does not say how many
+    with pytest.raises(FlowCacheError, match="holds 70 frames, whole"):
+        write_video(pipeline(source=source), [RawWriter()], tmp_path / "out", ORIGIN)
 
 
 def test_a_run_that_was_killed_while_it_began_or_removed_a_piece_goes_on(
