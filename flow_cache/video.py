@@ -171,20 +171,23 @@ def frame_files(folder: Path, least: int = 2, speaks: bool = True) -> list[Path]
     return files
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, name: str | None = None) -> str:
     """SHA-256 of what tells a video from others: all bytes of pictures, the size and both ends of a file.
 
     Pictures without compression keep their size whatever they show. A video file's index, at one of its ends,
-    changes with what it holds. Raises FlowCacheError where the video is missing or cannot be read.
+    changes with what it holds. The name of a file counts too, of a folder those of its pictures; `name` is
+    the one that a file had when its digest was taken, for it may be called otherwise by now. Raises
+    FlowCacheError where the video is missing or cannot be read.
     """
     if path.is_dir():
         return hash_of_all(frame_files(path, least=1, speaks=False), hash_of_file)
+    name = path.name if name is None else name
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return hash_of_all([path], hash_of_file)
+        return hashlib.sha256(name.encode() + b"\0" + hash_of_file(path)).hexdigest()
     _check_may_be_video(path)
     try:
         size = path.stat().st_size
-        digest = hashlib.sha256(f"{path.name} {size} ".encode())
+        digest = hashlib.sha256(f"{name} {size} ".encode())
         with open(path, "rb") as content:
             digest.update(content.read(_END))
             content.seek(-min(size, _END), os.SEEK_END)

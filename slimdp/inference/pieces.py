@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +36,8 @@ from slimdp.surface.layout import PartLayout
 
 _PIECES, _SETTINGS, _DONE, _PIECE, _MAPS = ".pieces", "settings.json", "video.json", "piece.json", "maps.npz"
 #: Where a video and weights lay, by what is compared of them: they may move, or be named in another way.
-_PLACES = {"video_content": "video", "weights_sha256": "weights"}
+_CONTENT = "video_content"
+_PLACES = {_CONTENT: "video", "weights_sha256": "weights"}
 #: What settings call the network's error bars.
 BARS = "error_bars"
 _HEADS = ("fine_segm", "u", "v", "coarse_segm")
@@ -69,10 +70,13 @@ class OutputFolder:
     Args:
         path: the folder, made where it is missing.
         settings: what decides the outputs, as JSON.
+        content_as: `video_content` under another name of the video's file; None: it is of no name.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], content_as: Callable[[str], str] | None = None
+    ) -> None:
+        self.path, self._content_as = path, content_as
         self._settings = json.loads(json.dumps(settings))
         self.pieces_folder = path / _PIECES
 
@@ -173,7 +177,7 @@ class OutputFolder:
 
     def require_same(self, before: Mapping[str, Any], key: str, value: Any) -> None:
         """Raise OutputFolderError unless the record of a run says the same of something."""
-        if before.get(key) != value:
+        if before.get(key) != value and not (key == _CONTENT and self._is_renamed(before)):
             if (place := _PLACES.get(key)) is not None:
                 raise OutputFolderError(
                     f"{self.path} is of another run: {place} was {before.get(place)}, and "
@@ -183,6 +187,11 @@ class OutputFolder:
                 f"{self.path} is of another run: {key} was {json.dumps(before.get(key))}, and is "
                 f"{json.dumps(value)} now; choose another --out, or remove it"
             )
+
+    def _is_renamed(self, before: Mapping[str, Any]) -> bool:
+        """Whether the video is that of the record of a run, called otherwise by now."""
+        name = Path(str(before.get(_PLACES[_CONTENT]))).name
+        return self._content_as is not None and before.get(_CONTENT) == self._content_as(name)
 
 
 def written(

@@ -213,7 +213,7 @@ def write_video(
         FlowCacheError: a frame is damaged; what was done before stays, and the error says so.
     """
     settings = {**origin, **pipeline.settings(), "write": [writer.name for writer in writers]}
-    folder = OutputFolder(out, settings)
+    folder = OutputFolder(out, settings, pipeline.source.fingerprint)
     info, layout = pipeline.info, pipeline.network.model.layout
     with folder.held():
         if (before := folder.finished()) is not None:

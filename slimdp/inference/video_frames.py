@@ -86,9 +86,9 @@ class FrameSource:
                 count = file.count_packets()
         return tuple(f"{index:06d}" for index in range(count))
 
-    def fingerprint(self) -> str:
-        """What tells the video from others (`content_digest`)."""
-        return content_digest(self.info.path)
+    def fingerprint(self, name: str | None = None) -> str:
+        """What tells the video from others (`content_digest`); of a file under another `name`, if given."""
+        return content_digest(self.info.path, name)
 
     def _read_images(self, start: int) -> Iterator[VideoFrame]:
         for index in range(start, len(self.files)):

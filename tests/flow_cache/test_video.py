@@ -381,6 +381,21 @@ def test_a_video_file_is_known_by_its_size_and_ends(tmp_path: Path) -> None:
         content_digest(tmp_path / "b.mp4")
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".png"])
+def test_a_file_that_was_renamed_is_known_under_its_old_name(tmp_path: Path, suffix: str) -> None:
+    """Runs keep the digest and the name, those of versions before too: what it is made of does not change."""
+    old, new = tmp_path / f"old{suffix}", tmp_path / f"new{suffix}"
+    old.write_bytes(b"abc")
+    video, picture = b"old.mp4 3 abcabc", b"old.png\0" + hashlib.sha256(b"abc").digest()
+    before = content_digest(old)
+    assert before == hashlib.sha256(video if suffix == ".mp4" else picture).hexdigest()
+    old.rename(new)
+    assert content_digest(new) != before
+    assert content_digest(new, old.name) == before
+    new.write_bytes(b"abd")
+    assert content_digest(new, old.name) != before
+
+
 @pytest.mark.filterwarnings("error")  # of the decoder: one error says it all
 @pytest.mark.parametrize("suffix", [*IMAGE_SUFFIXES, ".PPM", ".Jpg"])
 def test_pictures_of_all_these_kinds_are_frames_and_damage_is_found(

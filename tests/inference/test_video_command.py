@@ -162,6 +162,35 @@ def test_what_cannot_be_is_said(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".bmp"])
+def test_a_file_that_was_renamed_is_the_same_video(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    def make(file: Path, grey: int) -> None:
+        image = np.full((48, 64, 3), grey, np.uint8)
+        if suffix == ".bmp":
+            cv2.imwrite(str(file), image)
+            return
+        with av.open(str(file), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr0"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+            container.mux(stream.encode())
+
+    first, second = tmp_path / f"a{suffix}", tmp_path / "elsewhere" / f"b{suffix}"
+    second.parent.mkdir()
+    words = ["--out", tmp_path / "out", "--weights", weights, "--detector", "follow:10,5,30,40"]
+    make(first, 60)
+    assert run(first, *words, "--write", "iuv-h5") == 0
+    first.rename(second)
+    assert run(second, *words, "--write", "iuv-h5") == 0
+    assert run(second, *words, "--write", "iuv-h5,results") == 0
+    make(second, 90)
+    capsys.readouterr()
+    assert run(second, *words, "--write", "iuv-h5") == 2
+    assert f"{second} has other content now; choose another --out" in capsys.readouterr().err
+
+
 def test_pictures_that_changed_are_another_video(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
