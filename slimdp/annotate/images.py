@@ -52,6 +52,13 @@ class ImageEntries:
         """The number of the picture by the id of its entry."""
         return {entry.get("id"): number for number, entry in self._matched()}
 
+    def of_no_frame(self) -> list[Entry]:
+        """The images of the file that are no frames of the video file; none where that is a folder."""
+        if self.media.source.files:
+            return []
+        frames = {id(entry) for _, entry in self._matched()}
+        return [entry for entry in self._entries if id(entry) not in frames]
+
     def place(self, number: int) -> int | None:
         """By the name with its folders; else a frame of a video file by its number, and a picture by where it
         lies, or by its bare name where one entry alone has that and does not speak of another video."""

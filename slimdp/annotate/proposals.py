@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flow_cache import FlowChain, FlowPair, make_estimator
+from flow_cache.runtime.words import counted
 from slimdp.annotate.ask import points_to_ask
 from slimdp.annotate.carried import carried_fields, is_box_kept, make_guess, with_carried
 from slimdp.annotate.changes import Entry
@@ -56,7 +57,8 @@ def propose(session: Session, number: int, kind: str, person: object) -> None:
 def _from_flow(session: Session, number: int) -> None:
     labelled = _nearest_labelled(session, number)
     if labelled is None:
-        raise EditError(f"no labelled frame within {REACH} frames of this one; label one first")
+        first = f"no labelled frame within {REACH} frames of this one; label one first"
+        raise EditError(first + _not_of_this_video(session))
     chain = _chain(session, labelled, number)
     size = session.media.size(number)
     record = _record(session, number, size)
@@ -119,6 +121,20 @@ def _nearest_labelled(session: Session, number: int) -> int | None:
             if any(has_labels(entry) for entry in entries[other]):
                 return other
     return None
+
+
+def _not_of_this_video(session: Session) -> str:
+    """Which images of the file are no frames of the video, for whoever means them to be some."""
+    others = session.images_of_no_frame()
+    if not others:
+        return ""
+    other = min(others, key=lambda entry: entry.get("vid_id") is not None)
+    video = "no vid_id" if other.get("vid_id") is None else f"vid_id {str(other['vid_id'])!r}"
+    return (
+        f". Not taken for frames of this video: {counted(len(others), 'image')} of "
+        f"{session.document.path.name}, such as {other.get('file_name')} ({video}). Its frames have the "
+        f"vid_id {session.media.source.info.name!r}, and their numbers as frame_id"
+    )
 
 
 def _has_points(entry: Entry) -> bool:

@@ -310,6 +310,10 @@ class Session:
         """The place of a picture among the file's images."""
         return self._images.place(number)
 
+    def images_of_no_frame(self) -> list[Entry]:
+        """The images of the file that are no frames of the video file; none where a folder is shown."""
+        return self._images.of_no_frame()
+
     def new_image(self, number: int) -> Entry:
         """An entry for a picture that the file does not have yet."""
         return self._images.new(number)

@@ -20,6 +20,7 @@ from slimdp.annotate.actions import act
 from slimdp.annotate.document import DocumentError
 from slimdp.annotate.media import equalise, open_media
 from slimdp.annotate.people import EditError
+from slimdp.annotate.proposals import propose
 from slimdp.annotate.serve import AnnotateSettings, MissingPackageError, annotate
 from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import find_labelled_frames
@@ -346,6 +347,35 @@ def test_images_that_are_numbered_from_two_first_frames_are_refused(
     opened.labels.write_text(json.dumps(content))
     with pytest.raises(DocumentError, match=r"0 in that of labels_frames/walk/000000\.jpg and 1 in that of "):
         open_session(tmp_path / "walk.avi")
+
+
+@pytest.mark.parametrize("video", [None, "other"])
+def test_images_that_are_no_frames_of_the_video_file_are_named(
+    open_session: Callable[..., Opened], tmp_path: Path, video: str | None
+) -> None:
+    write_video(tmp_path / "walk.avi")
+    images = [{"id": n, "file_name": f"walk/{n:06d}.png", "width": 160, "height": 200} for n in (1, 3)]
+    if video is not None:
+        images = [{**image, "vid_id": video, "frame_id": image["id"]} for image in images]
+    person = {"id": 1, "image_id": 3, "category_id": 1, "bbox": [40, 10, 80, 180], "dp_x": [9.0]}
+    person |= {"dp_y": [9.0], "dp_I": [1], "dp_U": [0.5], "dp_V": [0.5]}
+    content = {"images": images, "annotations": [person], "categories": [{"id": 1, "name": "person"}]}
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps(content))
+    said = "no vid_id" if video is None else "vid_id 'other'"
+    found = (
+        r"label one first\. .*: 2 images of labels\.json, such as walk/000001\.png "
+        rf"\({said}\)\. Its .* 'walk'"
+    )
+    with pytest.raises(EditError, match=found):
+        propose(open_session(tmp_path / "walk.avi").session, 2, "flow", None)
+    content["images"] = [{**image, "vid_id": "walk", "frame_id": image["id"]} for image in images]
+    file.write_text(json.dumps(content))
+    session = open_session(tmp_path / "walk.avi").session
+    assert [each["people"] for each in session.overview()] == [0, 0, 0, 1, 0, 0]
+    act(session, 3, "remove", {"person": 1})
+    with pytest.raises(EditError, match=r"label one first$"):
+        propose(session, 2, "flow", None)
 
 
 def test_what_is_no_picture_is_left_out_or_refused(
