@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
+from flow_cache.runtime.words import counted
 from slimdp.commands.arguments import (
     add_annotations,
     add_first_frame,
@@ -317,6 +318,8 @@ def _annotators(options: argparse.Namespace) -> None:
             f"{points.unmatched} points without a truth, not counted; {nobody.sum()} where "
             "the truth shows nobody, counted as wrong"
         )
+    if by_part := sum(int((~person.has_uv).sum()) for person in people):
+        print(f"{counted(by_part, 'point')} of a part alone, not counted: there is no distance to tell")
     if options.out is not None:
         in_cm = {row.name: asdict(row) for row in rows}
         write_scores(options.out, annotators_in_percent(report) | {"errors": in_cm})

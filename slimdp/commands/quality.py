@@ -112,12 +112,14 @@ def _merge(options: argparse.Namespace) -> None:
     errors = disagreement(shared, surface)
     if not len(errors.full_m):
         if options.scores is not None or options.picture is not None or options.out is None:
-            raise ValueError(f"no two annotators labelled the same place within {options.tolerance_px:g} px")
-        print("no two annotators labelled the same place: all labels are kept")
+            raise ValueError(f"{_nothing_to_compare(shared)} within {options.tolerance_px:g} px")
+        alone = shared.places == len(shared.place)
+        print(_nothing_to_compare(shared) + (": all labels are kept" if alone else ""))
         _write_merged(sets, shared, surface, options)
         return
     rows, pairs = error_rows(errors, surface.layout.part_names), _by_pair(shared, errors, options)
-    print(f"{shared.places} places; distances between two annotators, cm on the body:")
+    by_part = f", {shared.places_by_part} of them by part alone" if shared.places_by_part else ""
+    print(f"{shared.places} places{by_part}; distances between two annotators, cm on the body:")
     print(error_table([*pairs, *rows]))
     if options.scores is not None:
         told: dict[str, Any] = {"places": shared.places, "pairs": {row.name: asdict(row) for row in pairs}}
@@ -127,6 +129,12 @@ def _merge(options: argparse.Namespace) -> None:
         _write_merged(sets, shared, surface, options)
     if options.picture is not None:
         _draw(shared, errors, surface, options)
+
+
+def _nothing_to_compare(shared: SharedPoints) -> str:
+    """Why there are no distances."""
+    labelled = "gave u and v of" if shared.places_by_part else "labelled"
+    return f"no two annotators {labelled} the same place"
 
 
 def _write_merged(

@@ -1,12 +1,13 @@
 """Several annotators who labelled the same people: how far they are apart, and their labels made one.
 
 Nobody need know the truth. Labels of one place are those of one person, by image id and annotation id, whose
-points lie within a tolerance of the first annotator's who has it.
+points lie within a tolerance of the first annotator's who has it. Of a place that nobody gave (u, v) the part
+alone is known: there is no distance to tell, and a merged file keeps the part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -31,7 +32,7 @@ class SharedPoints:
     annotator: np.ndarray  # (N,) int64, an index into the annotators
     point: np.ndarray  # (N,) int64, which of the person's points it is, in that annotator's file
     part: np.ndarray  # (N,) int64
-    uv: np.ndarray  # (N, 2)
+    uv: np.ndarray  # (N, 2); NaN where the part alone is known
     people: tuple[Mapping[int, PersonAnnotation], ...]  # by annotator, of each person
 
     @property
@@ -39,13 +40,24 @@ class SharedPoints:
         """How many places there are, labelled by one annotator or more."""
         return int(self.place.max(initial=-1)) + 1
 
+    @property
+    def places_by_part(self) -> int:
+        """How many of these places nobody gave (u, v): their part alone is known."""
+        return self.places - len(np.unique(self.place[self.has_uv]))
+
+    @property
+    def has_uv(self) -> np.ndarray:
+        """(N,) bool: which points have (u, v), and not the part alone."""
+        return ~np.isnan(self.uv).any(axis=1)  # type: ignore[no-any-return]
+
 
 def share_points(
     annotators: Sequence[Sequence[PersonAnnotation]], tolerance_px: float = TOLERANCE_PX
 ) -> SharedPoints:
     """Find the places that annotators have in common; a place takes at most one point of each annotator.
 
-    Raises ValueError for fewer than two annotators, or where none of them has a point with (u, v).
+    Points with (u, v) are matched first, so that those of a part alone change nothing in their distances.
+    Raises ValueError for fewer than two annotators, or where none of them has a point.
     """
     if len(annotators) < 2:
         raise ValueError(f"{len(annotators)} annotators, but two or more are wanted")
@@ -56,16 +68,20 @@ def share_points(
     rows, uv, places = [], [], 0
     for index, known in enumerate(by_key.values()):
         here: list[np.ndarray] = []  # the first point of each place of this person, px
-        for annotator, person in known.items():
-            chosen = np.flatnonzero(person.has_uv)
-            place = _places_of(person.points[chosen], here, tolerance_px)
-            rows += [
-                (index, places + at, annotator, point, person.part[point]) for at, point in zip(place, chosen)
-            ]
-            uv.append(person.uv[chosen])
+        taken: dict[int, list[int]] = {annotator: [] for annotator in known}
+        for wanted in (True, False):  # with (u, v), then by part alone
+            for annotator, person in known.items():
+                chosen = np.flatnonzero(person.has_uv == wanted)
+                place = _places_of(person.points[chosen], here, tolerance_px, taken[annotator])
+                taken[annotator] += place
+                rows += [
+                    (index, places + at, annotator, point, person.part[point])
+                    for at, point in zip(place, chosen)
+                ]
+                uv.append(person.uv[chosen])
         places += len(here)
     if not rows:
-        raise ValueError("nobody has a point with (u, v)")
+        raise ValueError("nobody has a point")
     person, place_of, annotator_of, point, part = np.array(rows, dtype=np.int64).T
     return SharedPoints(
         person,
@@ -78,14 +94,19 @@ def share_points(
     )
 
 
-def _places_of(points: np.ndarray, here: list[np.ndarray], tolerance_px: float) -> list[int]:
-    """The place of each point (N, 2): one of `here`, nearest pairs first, or a new one, which is added."""
+def _places_of(
+    points: np.ndarray, here: list[np.ndarray], tolerance_px: float, not_these: Collection[int]
+) -> list[int]:
+    """The place of each point (N, 2): one of `here`, nearest pairs first, or a new one, which is added.
+
+    Places that already have a point of this annotator are `not_these`.
+    """
     place = [-1] * len(points)
     if here and len(points):
         near = cKDTree(points).sparse_distance_matrix(
             cKDTree(np.stack(here)), tolerance_px, output_type="ndarray"
         )
-        taken: set[int] = set()
+        taken = set(not_these)
         for each in near[np.argsort(near["v"], kind="stable")]:
             if place[each["i"]] < 0 and int(each["j"]) not in taken:
                 place[each["i"]] = int(each["j"])
@@ -122,15 +143,21 @@ def pairs_of(shared: SharedPoints, first: int, second: int) -> np.ndarray:
 
 
 def _pairs(shared: SharedPoints) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two annotators at one place, in the order of places."""
+    """Rows with (u, v) of two annotators at one place, in the order of places."""
     one, other = [], []
-    order = np.lexsort((shared.annotator, shared.place))
-    starts = np.flatnonzero(np.diff(shared.place[order], prepend=-1))
-    for rows in np.split(order, starts[1:]):
+    for rows in _rows_by_place(shared, shared.has_uv):
         a, b = np.triu_indices(len(rows), 1)
         one.append(rows[a])
         other.append(rows[b])
     return np.concatenate(one).astype(np.int64), np.concatenate(other).astype(np.int64)
+
+
+def _rows_by_place(shared: SharedPoints, wanted: np.ndarray) -> list[np.ndarray]:
+    """The wanted rows (N,) bool of each place that has some, in the order of annotators."""
+    order = np.lexsort((shared.annotator, shared.place))
+    order = order[wanted[order]]
+    starts = np.flatnonzero(np.diff(shared.place[order], prepend=-1))
+    return np.split(order, starts[1:])
 
 
 def merged_people(shared: SharedPoints, surface: Surface, apart_m: float = np.inf) -> list[PersonAnnotation]:
@@ -139,17 +166,18 @@ def merged_people(shared: SharedPoints, surface: Surface, apart_m: float = np.in
     A label of one annotator stays as it is. A mean of (u, v) would lie nowhere in particular where two parts
     meet; the medoid is always somebody's answer, and one of three who errs does not move it. Of two answers
     the first annotator's counts. Places whose annotators are more than `apart_m` metres apart, in the mean of
-    the distances to the medoid, are left out.
+    the distances to the medoid, are left out. A place that nobody gave (u, v) has the part that most of its
+    annotators named, of equals the first annotator's; whoever names the part alone does not count elsewhere.
 
     Masks, with the box that they lie over, are those of the first annotator who has some, and so are
     keypoints and track. A box that leaves out somebody's point grows to hold that annotator's box too; what
     the masks show in the new part of it is not known (IGNORE).
     """
-    order = np.lexsort((shared.annotator, shared.place))
-    starts = np.flatnonzero(np.diff(shared.place[order], prepend=-1))
     chosen: dict[int, list[tuple[int, int]]] = {}
-    for rows in np.split(order, starts[1:]):
-        row, spread_m = _medoid(shared, rows, surface)
+    has_uv = shared.has_uv
+    for rows in _rows_by_place(shared, np.ones(len(has_uv), dtype=bool)):
+        known = rows[has_uv[rows]]
+        row, spread_m = _medoid(shared, known, surface) if len(known) else (_of_most(shared, rows), 0.0)
         if spread_m <= apart_m:
             chosen.setdefault(int(shared.person[row]), []).append(
                 (int(shared.annotator[row]), int(shared.point[row]))
@@ -167,6 +195,12 @@ def _medoid(shared: SharedPoints, rows: np.ndarray, surface: Surface) -> tuple[i
     total = (distance + distance.T).sum(axis=1)
     best = int(total.argmin())
     return int(rows[best]), float(total[best] / (len(rows) - 1))
+
+
+def _of_most(shared: SharedPoints, rows: np.ndarray) -> int:
+    """The first row of those at one place whose part most of them name."""
+    part = shared.part[rows]
+    return int(rows[(part[:, None] == part).sum(axis=1).argmax()])
 
 
 def _with_labels(

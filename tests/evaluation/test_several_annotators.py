@@ -65,6 +65,63 @@ def test_of_two_the_first_counts_and_what_one_has_alone_stays(
     np.testing.assert_array_equal(person.uv, np.concatenate([first.uv[:30], second.uv[30:]]))
 
 
+def by_part_alone(person: PersonAnnotation, chosen: np.ndarray) -> PersonAnnotation:
+    """The person without (u, v) of the chosen points (N,) bool."""
+    return dataclasses.replace(person, uv=np.where(chosen[:, None], np.float32(np.nan), person.uv))
+
+
+def test_a_place_that_nobody_gave_u_and_v_keeps_its_part(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    first, second = three[0][0], three[1][0]
+    number = np.arange(60)
+    ours = by_part_alone(first, number < 30)
+    # One has the places 0 to 39, 30 of them by their part alone; the other 20 to 59, 20 of them likewise.
+    theirs = by_part_alone(second, number < 40)
+    shared = share_points([[ours.with_points(number < 40)], [theirs.with_points(number >= 20)]])
+    assert (shared.places, shared.places_by_part) == (60, 30)
+    assert len(disagreement(shared, flat_surface).full_m) == 0
+    (person,) = merged_people(shared, flat_surface)
+    order = np.lexsort(person.points.T)
+    wanted = np.lexsort(first.points.T)
+    np.testing.assert_array_equal(person.points[order], first.points[wanted])
+    np.testing.assert_array_equal(person.part[order], first.part[wanted])
+    u_v = np.where((number < 30)[:, None], np.nan, np.where((number < 40)[:, None], first.uv, second.uv))
+    np.testing.assert_array_equal(person.uv[order], u_v[wanted].astype(np.float32))
+
+
+def test_a_part_alone_is_that_of_most(flat_surface: BodySurface, three: list[list[PersonAnnotation]]) -> None:
+    bare = by_part_alone(three[0][0], np.ones(60, dtype=bool)).with_points(np.arange(60) < 1)
+
+    def merged_part(*parts: int) -> int:
+        people = [[dataclasses.replace(bare, part=np.array([part]))] for part in parts]
+        (person,) = merged_people(share_points(people), flat_surface, apart_m=0.01)
+        assert np.isnan(person.uv).all()
+        (part,) = person.part.tolist()
+        return int(part)
+
+    assert merged_part(1, 2, 2) == 2
+    assert merged_part(2, 1) == 2
+    assert merged_part(3, 2, 1, 1, 2) == 2
+
+
+def test_u_and_v_count_before_a_part_alone(
+    flat_surface: BodySurface, three: list[list[PersonAnnotation]]
+) -> None:
+    bare = by_part_alone(three[0][0], np.ones(60, dtype=bool))
+    (person,) = merged_people(share_points([[bare], [bare], three[1]]), flat_surface)
+    np.testing.assert_array_equal(person.uv, three[1][0].uv)
+    # Of one annotator, two points at one place are two labels.
+    both = dataclasses.replace(
+        bare,
+        **{
+            name: np.concatenate([getattr(bare, name), getattr(three[1][0], name)])
+            for name in ("points", "part", "uv", "source", "step")
+        },
+    )
+    assert share_points([[both], [both]]).places == 120
+
+
 def test_places_are_matched_one_to_one_within_the_tolerance(three: list[list[PersonAnnotation]]) -> None:
     first = three[0][0]
     beside = dataclasses.replace(first, points=first.points + 0.6)
@@ -158,7 +215,7 @@ def test_people_are_known_by_their_ids(
     assert len(disagreement(shared, flat_surface).full_m) == 0
     with pytest.raises(ValueError, match="1 annotators, but two or more"):
         share_points(three[:1])
-    with pytest.raises(ValueError, match="nobody has a point"):
+    with pytest.raises(ValueError, match=r"nobody has a point$"):
         share_points([[], []])
 
 
@@ -190,6 +247,29 @@ def test_the_command_merges_files(
     (person,) = read_annotations(merged, "", check_images=False).people
     assert len(person.points) == 60
     assert "median cm" in capsys.readouterr().out
+
+
+def test_the_command_keeps_points_of_a_part_alone(
+    three: list[list[PersonAnnotation]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for name, people in zip("ab", three):
+        inside = dataclasses.replace(people[0], points=people[0].points + [14, 9])
+        files.append(str(tmp_path / f"{name}.json"))
+        write_annotations(files[-1], [inside.image], [by_part_alone(inside, np.arange(60) < 25)])
+    out = tmp_path / "all.json"
+    assert main(["merge", *files, "--out", str(out)]) == 0
+    assert "60 places, 25 of them by part alone" in capsys.readouterr().out
+    (person,) = read_annotations(out, "", check_images=False).people
+    assert (len(person.points), int(person.has_uv.sum())) == (60, 35)
+    for name in ("a", "b"):
+        bare = json.loads((tmp_path / f"{name}.json").read_text())
+        bare["annotations"][0]["dp_U"] = bare["annotations"][0]["dp_V"] = [None] * 60
+        (tmp_path / f"{name}.json").write_text(json.dumps(bare))
+    assert main(["merge", *files, "--out", str(out)]) == 0
+    assert "no two annotators gave u and v of the same place" in capsys.readouterr().out
+    (person,) = read_annotations(out, "", check_images=False).people
+    assert (len(person.points), int(person.has_uv.sum())) == (60, 0)
 
 
 def test_files_that_share_no_place_are_put_together(
