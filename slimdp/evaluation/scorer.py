@@ -6,8 +6,9 @@ scores.json is written here.
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -270,8 +271,18 @@ def _missing_of(file: PredictionFile, missing: Literal["raise", "wrong"]) -> Lit
 
 def write_scores(path: str | Path, scores: Mapping[str, Any]) -> None:
     """Write scores as JSON, whole or not at all; raises ValueError for a number that is not finite."""
-    try:
-        text = json.dumps(scores, indent=2, allow_nan=False)
-    except ValueError as error:
-        raise ValueError(f"{path} is not written, for a score is not finite: {scores}") from error
-    write_text(path, text + "\n")
+    if not_finite := list(_not_finite(scores)):
+        raise ValueError(f"{path} is not written, for scores are not finite: {', '.join(not_finite)}")
+    write_text(path, json.dumps(scores, indent=2, allow_nan=False) + "\n")
+
+
+def _not_finite(value: Any, name: str = "") -> Iterator[str]:
+    """The names of the numbers in scores that JSON cannot hold: "errors.left hand.mean_cm"."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _not_finite(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)):
+        for index, each in enumerate(value):
+            yield from _not_finite(each, f"{name}.{index}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield name

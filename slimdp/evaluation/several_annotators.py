@@ -301,13 +301,13 @@ def merged_outlines(annotators: Sequence[Outlines]) -> Outlines:
 
 @dataclass(frozen=True)
 class ErrorRow:
-    """Errors of one kind of points, in centimetres; of those that are finite, but for `lost`."""
+    """Errors of one kind of points, in centimetres; of those that are finite, None without one."""
 
     name: str
     count: int
-    median_cm: float
-    mean_cm: float
-    worst_cm: float  # 95 % are nearer
+    median_cm: float | None
+    mean_cm: float | None
+    worst_cm: float | None  # 95 % are nearer
     lost: int  # with an infinite error: nobody is there
 
     def named(self, name: str) -> ErrorRow:
@@ -329,6 +329,6 @@ def _error_row(name: str, error_m: np.ndarray) -> ErrorRow:
     found = 100 * error_m[np.isfinite(error_m)]
     lost = len(error_m) - len(found)
     if not len(found):
-        return ErrorRow(name, len(error_m), np.nan, np.nan, np.nan, lost)
+        return ErrorRow(name, len(error_m), None, None, None, lost)
     numbers = float(np.median(found)), float(found.mean()), float(np.percentile(found, 95))
     return ErrorRow(name, len(error_m), *numbers, lost)

@@ -79,12 +79,15 @@ def score_table(rows: Mapping[str, Sequence[Mapping[str, float]]], markdown: boo
 
 
 def error_table(rows: Sequence[ErrorRow]) -> str:
-    """Errors in centimetres as text, a line a row."""
+    """Errors in centimetres as text, a line a row; "-" where no point has a finite one."""
     body = [
         [
             row.name,
             str(row.count),
-            *(f"{value:.1f}" for value in (row.median_cm, row.mean_cm, row.worst_cm)),
+            *(
+                "-" if value is None else f"{value:.1f}"
+                for value in (row.median_cm, row.mean_cm, row.worst_cm)
+            ),
             str(row.lost),
         ]
         for row in rows

@@ -168,6 +168,32 @@ def test_the_commands(rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         read_annotators(out)
 
 
+def test_a_part_with_all_points_where_nobody_is(
+    rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Two points that tell something: one in its place, one of another part in a corner without anybody."""
+    content = json.loads((rendered / "stills_train.json").read_text())
+    entry = next(each for each in content["annotations"] if len(set(each.get("dp_I", ()))) > 1)
+    for name in ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V"):
+        entry[name] = [entry[name][0], entry[name][0], entry[name][0]]
+    entry["dp_x"][1] = entry["dp_y"][1] = 0
+    entry["dp_I"][1] = entry["dp_I"][0] % 24 + 1
+    entry["dp_U"][2] = entry["dp_V"][2] = None
+    fields = ("id", "image_id", "category_id", "bbox", "dp_x", "dp_y", "dp_I", "dp_U", "dp_V")
+    labels, out = tmp_path / "labels.json", tmp_path / "out.json"
+    labels.write_text(json.dumps(content | {"annotations": [{name: entry[name] for name in fields}]}))
+    command = ["annotators", "--annotations", f"{labels}", "--truth", f"{rendered}", "--out", f"{out}"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "1 point of a part alone, not counted" in printed
+    everything, _, nowhere = json.loads(out.read_text())["errors"].values()
+    assert (everything["count"], everything["lost"]) == (2, 1)
+    assert everything["median_cm"] < 2
+    assert (nowhere["count"], nowhere["lost"]) == (1, 1)
+    assert [nowhere[name] for name in ("median_cm", "mean_cm", "worst_cm")] == [None] * 3
+
+
 def test_points_without_uv_are_not_measured(flat_surface: BodySurface, perfect_pair: Any) -> None:
     truth = spread(perfect_pair(1)[0])
     known = np.arange(60) % 2 == 0

@@ -18,3 +18,6 @@ def test_a_score_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not finite"):
         write_scores(tmp_path / "scores.json", {"5cm": float("nan")})
     assert list(tmp_path.iterdir()) == []
+    scores = {"all": {"5cm": 1.0, "mean": float("inf")}, "parts": [1.0, float("nan")], "count": 2}
+    with pytest.raises(ValueError, match=r"not finite: all\.mean, parts\.1$"):
+        write_scores(tmp_path / "scores.json", scores)
