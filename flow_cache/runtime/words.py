@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -69,3 +70,33 @@ def one_file_name(name: str) -> str:
     kept = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[: _LONGEST - 20] or "name"
     mark = hashlib.sha256(encoded).hexdigest()[:8]
     return f"{kept}_{mark}" + (f".{suffix}" if suffix else "")
+
+
+def tell_apart(files: Sequence[Path]) -> list[str]:
+    """A name for every file, no two of them alike: the shortest end of its path that none of the others has.
+
+    The suffix is left out where it tells nothing: "anna/labels", "ben/labels", "carl". A file that is there
+    again has a number: "carl (2)".
+    """
+    paths = [Path(os.path.abspath(file)) for file in files]
+    ends = {path: _ends(path) for path in paths}
+    names = []
+    for path in paths:
+        others = [ends[other] for other in ends if other != path]
+        known = [{end[place] for end in others if place < len(end)} for place in range(len(ends[path]))]
+        names.append(next(end for end, theirs in zip(ends[path], known) if end not in theirs))
+    given: list[str] = []
+    for name in names:
+        number, unlike = 1, name
+        while unlike in given or (number > 1 and unlike in names):
+            number += 1
+            unlike = f"{name} ({number})"
+        given.append(unlike)
+    return given
+
+
+def _ends(path: Path) -> list[str]:
+    """The ends of a path, the shortest first, each without and with the suffix."""
+    starts = range(len(path.parts) - 1, -1, -1)
+    whole = [Path(*path.parts[start:]) for start in starts]
+    return [str(end) for each in whole for end in (each.with_suffix("") if each.name else each, each)]

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
-from flow_cache.runtime.words import counted
+from flow_cache.runtime.words import counted, tell_apart
 from slimdp.commands.arguments import add_annotations, add_surface, is_named_in
 
 if TYPE_CHECKING:
@@ -153,18 +153,18 @@ def _write_merged(
 
 
 def _by_pair(shared: SharedPoints, errors: PointErrors, options: argparse.Namespace) -> list[ErrorRow]:
-    """How far every two annotators are apart, named by their files."""
+    """How far every two annotators are apart, named by what differs in their files' paths."""
     from slimdp.evaluation.points import PointErrors
     from slimdp.evaluation.several_annotators import error_rows, pairs_of
 
-    rows = []
-    for a, b in combinations(range(len(options.files)), 2):
+    rows, names = [], tell_apart(options.files)
+    for a, b in combinations(range(len(names)), 2):
         mine = pairs_of(shared, a, b)
         if mine.any():
             between = PointErrors(
                 errors.full_m[mine], errors.localization_m[mine], errors.part[mine], errors.person[mine]
             )
-            name = f"{options.files[a].stem}, {options.files[b].stem}"
+            name = f"{names[a]}, {names[b]}"
             rows.append(error_rows(between, [name])[0].named(name))
     return rows
 

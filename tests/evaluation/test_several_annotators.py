@@ -272,6 +272,25 @@ def test_the_command_keeps_points_of_a_part_alone(
     assert (len(person.points), int(person.has_uv.sum())) == (60, 0)
 
 
+def test_pairs_are_named_by_what_differs_in_their_paths(
+    three: list[list[PersonAnnotation]], tmp_path: Path
+) -> None:
+    files = []
+    for name, people in zip(("anna/labels", "ben/labels", "carl"), three):
+        inside = dataclasses.replace(people[0], points=people[0].points + [14, 9])
+        files.append(tmp_path / f"{name}.json")
+        files[-1].parent.mkdir(exist_ok=True)
+        write_annotations(files[-1], [inside.image], [inside])
+    out = tmp_path / "out.json"
+    assert main(["merge", *map(str, files), "--scores", str(out)]) == 0
+    pairs = json.loads(out.read_text())["pairs"]
+    assert list(pairs) == ["anna/labels, ben/labels", "anna/labels, carl", "ben/labels, carl"]
+    assert {row["count"] for row in pairs.values()} == {60}
+    assert main(["merge", str(files[0]), str(files[2]), str(files[2]), "--scores", str(out)]) == 0
+    pairs = json.loads(out.read_text())["pairs"]
+    assert list(pairs) == ["labels, carl", "labels, carl (2)", "carl, carl (2)"]
+
+
 def test_files_that_share_no_place_are_put_together(
     three: list[list[PersonAnnotation]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

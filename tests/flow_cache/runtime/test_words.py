@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_cache.runtime.words import counted, is_plain_name, one_file_name, quoted
+from flow_cache.runtime.words import counted, is_plain_name, one_file_name, quoted, tell_apart
 
 
 def test_one_is_counted_as_one() -> None:
@@ -58,3 +58,29 @@ def test_a_shell_reads_the_word_that_was_meant() -> None:
 
 def test_a_path_is_quoted() -> None:
     assert quoted(Path("a b")) == "'a b'"
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a.json", "b.json"], ["a", "b"]),
+        (["anna/labels.json", "ben/labels.json"], ["anna/labels", "ben/labels"]),
+        (["anna/labels.json", "ben/labels.json", "carl.json"], ["anna/labels", "ben/labels", "carl"]),
+        (["x/1/l.json", "x/2/l.json", "y/2/l.json"], ["1/l", "x/2/l", "y/2/l"]),
+        (["/data/labels.json", "/data/ben/labels.json"], ["data/labels", "ben/labels"]),
+        (["/labels.json", "/ben/labels.json"], ["/labels", "ben/labels"]),
+        (["a.json", "a.txt"], ["a.json", "a.txt"]),
+        (["x/a.json", "x/a.txt", "y/a.json"], ["x/a.json", "a.txt", "y/a"]),
+        (["a.json", "a.json", "a (2).json", "./a.json"], ["a", "a (3)", "a (2)", "a (4)"]),
+    ],
+)
+def test_files_have_names_that_differ(paths: list[str], names: list[str]) -> None:
+    assert tell_apart(list(map(Path, paths))) == names
+
+
+def test_files_named_alone_are_told_by_the_folder_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = tell_apart([Path("labels.json"), Path("ben/labels.json")])
+    assert names == [f"{tmp_path.name}/labels", "ben/labels"]
