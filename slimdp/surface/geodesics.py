@@ -26,6 +26,7 @@ from flow_cache.runtime.workers import WorkerPool
 #: mean error on the open body is 1.4 % with 1, 0.4 % with 4, 0.2 % with 6, 0.1 % with 8.
 CROSSINGS = 6
 _ROWS_A_BLOCK = 256
+_ZEROS = 1 << 22  # bytes written at once
 
 
 def surface_graph(vertices: np.ndarray, faces: np.ndarray, crossings: int = CROSSINGS) -> csr_array:
@@ -67,8 +68,7 @@ def write_distances(
     graph = surface_graph(vertices, faces)
     count = len(vertices)
     table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count * (count - 1) // 2,))
-    with open(path, "r+b") as file:  # a full disk would end the process at the first page without room
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    _take_room(path, table.offset)
     sources = np.arange(count) if mirror is None else np.flatnonzero(vertices[:, 0] <= 0)
     blocks = [sources[start : start + _ROWS_A_BLOCK] for start in range(0, len(sources), _ROWS_A_BLOCK)]
     with ExitStack() as stack:
@@ -84,6 +84,21 @@ def write_distances(
                     twin = mirror[vertex]
                     table[twin * (twin - 1) // 2 : twin * (twin + 1) // 2] = row[mirror][:twin]
     table.flush()
+
+
+def _take_room(path: Path, header: int) -> None:
+    """Take the disk's room for a file of zeros after so many bytes, or raise OSError where it lacks that.
+
+    A full disk would end the process at the first page of a mapped file without room.
+    """
+    size = path.stat().st_size
+    with open(path, "r+b") as file:
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        file.seek(header)
+        for start in range(header, size, _ZEROS):
+            file.write(bytes(min(_ZEROS, size - start)))
 
 
 def _rounded_distances(graph: csr_array, sources: np.ndarray) -> np.ndarray:

@@ -112,3 +112,13 @@ def test_several_processes_write_the_same_table(tmp_path: Path, monkeypatch: pyt
     graph = surface_graph(vertices, faces)
     rows = distances_from(graph, np.arange(len(vertices)))
     assert alone.tolist() == rows[np.tril_indices(len(rows), -1)].astype(np.float16).tolist()
+
+
+def test_a_system_that_reserves_no_room_writes_the_same_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vertices, faces = sheet(6, 5)
+    write_distances(tmp_path / "reserved.npy", vertices, faces)
+    monkeypatch.delattr("os.posix_fallocate", raising=False)
+    write_distances(tmp_path / "zeros.npy", vertices, faces)
+    assert (tmp_path / "zeros.npy").read_bytes() == (tmp_path / "reserved.npy").read_bytes()
