@@ -240,8 +240,10 @@ class _Entry:
 
     def _whole(self, field: str) -> int:
         value = self._content.get(field)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.error(field, f"{value!r}, but a whole number is wanted")
+            raise self.error(field, f"{_short(value)}, but a whole number is wanted")
         return value
 
     def _numbers(self, field: str, values: Any, count: int) -> list[float]:

@@ -95,6 +95,8 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"image_id": None}, "image_id: None"),
     ({"image_id": "5"}, "image_id: '5'"),
     ({"image_id": True}, "image_id: True"),
+    ({"image_id": 5.5}, "image_id: 5.5, but a whole number"),
+    ({"image_id": math.inf}, "image_id: inf"),
     ({"image_id": 6}, r"entry 1 \(image 6\): image_id: no such image"),
     ({"category_id": 3}, "category_id: 3, but people are of category 1"),
     ({"category_id": None}, "category_id: None"),
@@ -159,6 +161,15 @@ def test_a_bad_entry_is_named(
         list(read_results(tmp_path / "r.json", {5}, {1}))
     assert "r.json: entry 1 (image " in str(error.value)
     capfd.readouterr()  # libpng tells of damage by itself
+
+
+def test_whole_numbers_may_have_a_point(tmp_path: Path) -> None:
+    """As tables of other languages write them, and as annotation files are read."""
+    write_results(tmp_path / "r.json", [detection()])
+    (entry,) = json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "r.json").write_text(json.dumps([{**entry, "image_id": 5.0, "category_id": 1.0}]))
+    (found,) = read_results(tmp_path / "r.json", {5}, {1})
+    assert (found.image_id, type(found.image_id)) == (5, int)
 
 
 def test_fields_that_are_missing(tmp_path: Path) -> None:
