@@ -466,5 +466,6 @@ def _results(options: argparse.Namespace) -> None:
 
     with PredictionFile(options.predictions) as predictions:
         written = tracked(predictions, "results", "people", len(predictions))
-        write_results(options.out, map(as_detection, written))
+        category = predictions.origin.category_id
+        write_results(options.out, (as_detection(each, category_id=category) for each in written))
     print(options.out)

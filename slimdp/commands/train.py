@@ -175,7 +175,7 @@ def _predict(options: argparse.Namespace) -> None:
     annotations = read_annotations(options.annotations, options.images)
     model, config = load_model(checkpoint)
     symmetry = load_symmetry(options.surface or config.surface) if options.flip_test else None
-    origin = describe_origin(checkpoint, options.annotations)
+    origin = describe_origin(checkpoint, options.annotations, annotations.category_id)
     model, how = model.to(device), (config.crop, options.out, origin)
     if model.spec.detects and not options.given_boxes and options.boxes is None:
         if options.flip_test or options.scales != [1.0]:

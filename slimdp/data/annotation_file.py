@@ -48,6 +48,7 @@ class AnnotationSet:
     images: tuple[ImageRecord, ...]
     people: tuple[PersonAnnotation, ...]
     file: Path | None = None  # where it was read from, for messages
+    category_id: int = 1  # what the file calls people; of several categories of people the first
 
     def people_by_image(self) -> dict[int, list[PersonAnnotation]]:
         """People by image id, with an entry for every image."""
@@ -85,8 +86,12 @@ def read_annotations(
             nothing is taken to speak of these, or of people's.
     """
     images, entries = read_entries(path, images_dir, check_images, layout=layout)
-    people = tuple(entry.person(read_masks) for entry in entries)
-    return AnnotationSet(tuple(images.values()), people, Path(path))
+    people, categories = [], set()
+    for entry in entries:
+        people.append(entry.person(read_masks))
+        if entry.record.has("category_id"):
+            categories.add(entry.record.integer("category_id"))
+    return AnnotationSet(tuple(images.values()), tuple(people), Path(path), min(categories, default=1))
 
 
 def read_entries(

@@ -65,6 +65,7 @@ class Detection:
     box: np.ndarray  # (4,) float64 x0, y0, width, height, image px
     score: float
     iuv: np.ndarray  # (3, H, W) uint8: part 0..P (0 background), 255 u, 255 v
+    category_id: int = 1  # of people in the annotation file; COCO's person
 
 
 class ResultFileError(ValueError):
@@ -80,7 +81,7 @@ def result_line(detection: Detection, track_id: int | None = None) -> str:
     """A detection's object in a file of results, as JSON in one line, with who it is in a video if known."""
     entry = {
         "image_id": detection.image_id,
-        "category_id": 1,  # person, as in COCO
+        "category_id": detection.category_id,
         "bbox": [float(value) for value in detection.box],
         "score": float(detection.score),
         "uv_shape": list(detection.iuv.shape),
@@ -219,7 +220,7 @@ class _Entry:
             iuv = decode_iuv(self._text, self.height, self.width, parts)
         except ValueError as error:
             raise self.error("uv_data", str(error)) from None
-        return Detection(self.image_id, self.box, self.score, iuv), digest
+        return Detection(self.image_id, self.box, self.score, iuv, self.category_id), digest
 
     def error(self, field: str, problem: str) -> ResultFileError:
         """An error that says where; raise it."""

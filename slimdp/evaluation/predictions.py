@@ -16,7 +16,7 @@ it can be scored, by the path of DensePose results (`as_detection`).
 | error_cm | (N, S, S) | float16 | optional: what 90 % of the errors lie under, cm along the body |
 
 Attributes: `format`, `version`, `crop_size` (S, px), `layout` (the parts, as JSON; people's where there is
-none) and the origin's fields.
+none) and the origin's fields, of which files of earlier versions lack `category_id`: 1.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ VERSION = 1
 MAPS = ("part", "uv", "foreground", "error_cm")
 #: Of these the one that a file may lack: its network has no error bars.
 OPTIONAL = "error_cm"
+#: The one field of an origin that is a number.
+_CATEGORY = "category_id"
 #: Maps of one value take a thousandth of their size, which is the most that gzip can do.
 _LARGEST_RATIO = 1100
 _LARGEST_CROP = 8192  # px
@@ -63,6 +65,7 @@ class PredictionOrigin:
     checkpoint: str = ""  # file of the network's weights
     checkpoint_sha256: str = ""
     annotations: str = ""  # file whose boxes were predicted
+    category_id: int = 1  # what that file calls people; DensePose results name it
 
 
 def _schema(size: int) -> dict[str, tuple[tuple[int, ...], type]]:
@@ -301,9 +304,15 @@ def _read_header(file: h5py.File, path: Path) -> tuple[int, PartLayout, Predicti
         if len(data) != len(file["image_id"]):
             rows = f"{len(data)} rows, but image_id has {len(file['image_id'])}"
             raise PredictionFileError(f"{path}: {name} has {rows}")
+    return size, _read_layout(root, path), _read_origin(root)
+
+
+def _read_origin(root: h5py.Group) -> PredictionOrigin:
     kept = [f.name for f in fields(PredictionOrigin) if hdf5.has_attribute(root, f.name)]
-    origin = {name: hdf5.text(root, name) for name in kept}
-    return size, _read_layout(root, path), PredictionOrigin(**origin)
+    origin: dict[str, Any] = {name: hdf5.text(root, name) for name in kept if name != _CATEGORY}
+    if _CATEGORY in kept:
+        origin[_CATEGORY] = hdf5.integer(root, _CATEGORY, -(2**63), 2**63 - 1)
+    return PredictionOrigin(**origin)
 
 
 def _read_layout(root: h5py.Group, path: Path) -> PartLayout:
@@ -365,8 +374,10 @@ def prediction_in_window(
 ReadWindow = Callable[[DensePoseInstance, int, int, int, int], tuple[np.ndarray, np.ndarray]]
 
 
-def as_detection(prediction: DensePoseInstance, read_window: ReadWindow = prediction_in_window) -> Detection:
-    """A prediction as a DensePose result would hold it.
+def as_detection(
+    prediction: DensePoseInstance, read_window: ReadWindow = prediction_in_window, category_id: int = 1
+) -> Detection:
+    """A prediction as a DensePose result would hold it, of somebody of a category.
 
     The crop is read at the image's pixels inside the box, which is widened to whole px: pixel (j, i) of the
     map is row floor(y0) + j, column floor(x0) + i of the image. Foreground outside the box is left out, as a
@@ -384,4 +395,4 @@ def as_detection(prediction: DensePoseInstance, read_window: ReadWindow = predic
     part, uv = read_window(prediction, int(x0), int(y0), width, height)
     box = np.array([x0, y0, width, height], dtype=np.float64)
     iuv = np.concatenate([part[None], np.rint(255 * uv).astype(np.uint8)])
-    return Detection(prediction.image_id, box, prediction.score, iuv)
+    return Detection(prediction.image_id, box, prediction.score, iuv, category_id)

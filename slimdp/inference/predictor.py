@@ -163,9 +163,14 @@ def _write(
     return Path(out)
 
 
-def describe_origin(checkpoint: str | Path, annotations: str | Path) -> PredictionOrigin:
-    """The origin that a predictions file names, with the SHA-256 of the checkpoint."""
-    return PredictionOrigin(str(checkpoint), file_sha256(checkpoint).hex(), str(annotations))
+def describe_origin(
+    checkpoint: str | Path, annotations: str | Path, category_id: int = 1
+) -> PredictionOrigin:
+    """The origin that a predictions file names, with the SHA-256 of the checkpoint.
+
+    `category_id` is what the annotation file calls people (`AnnotationSet.category_id`).
+    """
+    return PredictionOrigin(str(checkpoint), file_sha256(checkpoint).hex(), str(annotations), category_id)
 
 
 def crops_of(people: Sequence[PersonAnnotation], settings: CropSettings) -> Iterator[_Crop]:

@@ -19,6 +19,7 @@ from slimdp.data import crop_affine, read_annotations
 from slimdp.data.rle import encode_rle
 from slimdp.evaluation import (
     Detection,
+    PredictionOrigin,
     PredictionWriter,
     ResultFileError,
     as_detection,
@@ -151,6 +152,27 @@ def test_predictions_score_as_the_results_that_they_export(
     assert 0 < (ours.instances["gps"]["AP"] or 0) < 100
     assert exported.points is None
     assert list(ours.as_json()) == ["points", "gps", "gpsm", "iou", "kappa", "surface"]
+
+
+def test_results_name_the_category_that_the_annotation_file_has(
+    tmp_path: Path, flat_surface: BodySurface, perfect_pair: Any
+) -> None:
+    person, prediction = perfect_pair()
+    truth = written_truth([person], tmp_path)
+    content = json.loads(truth.read_text())
+    content["annotations"][0]["category_id"] = content["categories"][0]["id"] = 7
+    truth.write_text(json.dumps(content))
+    category = read_annotations(truth, "", check_images=False).category_id
+    assert category == 7
+    origin = PredictionOrigin("last.pt", "ab", str(truth), category)
+    with PredictionWriter(tmp_path / "p.h5", 64, origin) as writer:
+        writer.write(prediction)
+    assert main(["results", "--predictions", f"{tmp_path / 'p.h5'}", "--out", f"{tmp_path / 'r.json'}"]) == 0
+    scores = evaluate_files(tmp_path / "r.json", truth, flat_surface).instances
+    assert scores == evaluate_files(tmp_path / "p.h5", truth, flat_surface).instances
+    (entry,) = json.loads((tmp_path / "r.json").read_text())
+    (read,) = read_results(tmp_path / "r.json")
+    assert entry["category_id"] == read.category_id == 7
 
 
 def disturbed(prediction: DensePoseInstance) -> DensePoseInstance:

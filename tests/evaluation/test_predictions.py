@@ -13,7 +13,9 @@ from slimdp.evaluation.predictions import PredictionOrigin
 from slimdp.structures import DensePoseInstance
 
 SIZE = 64
-ORIGIN = PredictionOrigin(checkpoint="last.pt", checkpoint_sha256="ab12", annotations="people.json")
+ORIGIN = PredictionOrigin(
+    checkpoint="last.pt", checkpoint_sha256="ab12", annotations="people.json", category_id=7
+)
 
 
 def random_prediction(seed: int, image_id: int = 1, annotation_id: int | None = None) -> DensePoseInstance:

@@ -91,9 +91,15 @@ def test_a_perfect_finder_scores_as_given_boxes_do(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     end = str(straight[1] / "stage_clips.pt")
-    labels = ["--annotations", ellipses.annotations, "--images", ellipses.images]
+    content = json.loads(Path(ellipses.annotations).read_text())
+    for entry in content["annotations"]:
+        entry["category_id"] = 7
+    content["categories"][0]["id"] = 7
+    Path("labels.json").write_text(json.dumps(content))
+    labels = ["--annotations", "labels.json", "--images", ellipses.images]
     assert main(["predict", end, *labels, "--out", "given.h5"]) == 0
     with PredictionFile("given.h5") as given, PredictionWriter("found.h5", given.crop_size) as writer:
+        assert given.origin.category_id == 7
         for person in given:
             writer.write(dataclasses.replace(person, annotation_id=-1, score=0.5))
     assert main(["predict", end, *labels, "--boxes", "found.h5", "--out", "p.h5"]) == 0
