@@ -210,6 +210,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.out is not None:
         write_scores(options.out, evaluation.as_json())
         print(options.out)
+    if evaluation.covered:
+        people = counted(evaluation.covered, "person", "people")
+        print(f"{people} with dense pose in regions to be ignored, not counted here")
     for path in options.curve:
         _write_curve(path, evaluation, options.seed)
 

@@ -48,7 +48,9 @@ class AveragePrecision:
         self._settings = settings
         self._images: dict[int, ImageComparison] = {}
         self._people = 0
-        self._dense = False
+        self._dense = 0
+        #: People with dense pose whom regions to be ignored cover, and who do not count.
+        self.covered = 0
 
     @staticmethod
     def describe(name: str) -> ScoreKind | None:
@@ -66,8 +68,9 @@ class AveragePrecision:
         image = self._images.get(truth.image.id)
         if image is None:
             image = self._images[truth.image.id] = ImageComparison(truth)
-            self._people += len(truth.instances)
-            self._dense |= any(instance.points is not None for instance in truth.instances)
+            self._people += len(truth.instances) + len(truth.covered)
+            self._dense += sum(instance.points is not None for instance in truth.instances)
+            self.covered += sum(instance.points is not None for instance in truth.covered)
         for person in predicted.people:
             image.add(as_detection(person) if isinstance(person, DensePoseInstance) else person)
 
@@ -82,12 +85,20 @@ class AveragePrecision:
     def by_similarity(self) -> dict[str, dict[str, float | None]]:
         """{"gps": {"AP": ..., "AP50": ..., ...}, "gpsm": ..., "iou": ...} in percent.
 
-        Raises ValueError if no truth has dense pose, so that nothing can be found.
+        None where there is no truth of that size, or regions to be ignored cover all that have dense pose.
+        Raises ValueError if no truth has it, so that nothing can be found.
         """
-        if not self._dense:
+        if not self._dense and not self.covered:
             nobody = f"none of {self._people} people has dense pose (dp_x)"
             raise ValueError(f"{self._settings.file}: {nobody}: nothing to score")
         return accumulate([match(image) for image in self.similarities()]).in_percent()
+
+    def require_truths(self) -> None:
+        """Raise ValueError where regions to be ignored cover all who have dense pose: no score is left."""
+        if self.covered and not self._dense:
+            all_of_them = f"all {self.covered}" if self.covered > 1 else "the only one"
+            where = f"{all_of_them} of {self._people} people with dense pose (dp_x)"
+            raise ValueError(f"{self._settings.file}: regions to be ignored cover {where}: nothing to score")
 
     def similarities(self) -> list[ImageSimilarities]:
         """What is matched, for every image in the order of the ids."""

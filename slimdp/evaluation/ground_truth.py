@@ -70,6 +70,7 @@ class ImageTruth:
     people: tuple[PersonAnnotation, ...]  # everybody, in the order of the file
     places: tuple[int, ...]  # of these people among all of the file
     instances: tuple[GroundTruth, ...]  # as average precision takes them, but for those that regions cover
+    covered: tuple[GroundTruth, ...]  # those
     regions: IgnoreRegions
 
 
@@ -83,6 +84,7 @@ class EvaluationSet:
     areas: tuple[float, ...]  # px^2, of these people
     instances: tuple[GroundTruth, ...] = ()  # but for those that a region to be ignored covers
     category_ids: frozenset[int] = frozenset()  # of people; empty where the file names none
+    covered: tuple[GroundTruth, ...] = ()  # whom such regions cover
 
     @staticmethod
     def of(people: Sequence[PersonAnnotation]) -> EvaluationSet:
@@ -97,15 +99,19 @@ class EvaluationSet:
         places: dict[int, list[int]] = {image_id: [] for image_id in self.images}
         for place, person in enumerate(self.people):
             places[person.image.id].append(place)
-        instances: dict[int, list[GroundTruth]] = {image_id: [] for image_id in self.images}
-        for instance in self.instances:
-            instances[instance.image_id].append(instance)
+        instances, covered = self._by_image(self.instances), self._by_image(self.covered)
         regions, by_image = IgnoreRegions(self.images), {}
         for image_id, image in self.images.items():
             people = tuple(self.people[place] for place in places[image_id])
-            of_image = tuple(places[image_id]), tuple(instances[image_id])
+            of_image = tuple(places[image_id]), tuple(instances[image_id]), tuple(covered[image_id])
             by_image[image_id] = ImageTruth(image, people, *of_image, regions)
         return by_image
+
+    def _by_image(self, instances: Sequence[GroundTruth]) -> dict[int, list[GroundTruth]]:
+        found: dict[int, list[GroundTruth]] = {image_id: [] for image_id in self.images}
+        for instance in instances:
+            found[instance.image_id].append(instance)
+        return found
 
     def with_points(self) -> tuple[PersonAnnotation, ...]:
         """Those of the people with (u, v) points."""
@@ -125,7 +131,9 @@ def read_truths(
     """
     images, entries = read_entries(path, images_dir, check_images, layout=layout)
     regions = IgnoreRegions(images)
-    everyone, areas, instances, categories = [], [], [], set()
+    everyone, areas, categories = [], [], set()
+    instances: list[GroundTruth] = []
+    covered: list[GroundTruth] = []
     for entry in entries:
         if people:
             everyone.append(entry.person())
@@ -134,9 +142,9 @@ def read_truths(
             areas.append(instance.area)
         if entry.record.has("category_id"):
             categories.add(entry.record.integer("category_id"))
-        if not regions.cover_truth(instance.image_id, instance.box):
-            instances.append(instance)
-    found = tuple(everyone), tuple(areas), tuple(instances), frozenset(categories)
+        is_covered = regions.cover_truth(instance.image_id, instance.box)
+        (covered if is_covered else instances).append(instance)
+    found = tuple(everyone), tuple(areas), tuple(instances), frozenset(categories), tuple(covered)
     return EvaluationSet(str(path), images, *found)
 
 

@@ -157,6 +157,7 @@ class Evaluation:
     kappa: str
     surface: str
     others: Mapping[str, float | None] = field(default_factory=dict)  # scores that were asked for by name
+    covered: int = 0  # people with dense pose in regions to be ignored, who do not count in `instances`
 
     def as_json(self) -> dict[str, Any]:
         """As scores.json holds it."""
@@ -185,7 +186,8 @@ def evaluate_files(
 
     Raises:
         ValueError: another kappa; a score that no metric gives; impossible thresholds; a file that is
-            damaged, or people or points that are missing or there twice (AnnotationError, ResultFileError,
+            damaged, or people or points that are missing or there twice, or, of results, all in regions to
+            be ignored (AnnotationError, ResultFileError,
             JsonListError, PredictionFileError say where).
         FileNotFoundError: no predictions there.
     """
@@ -201,6 +203,7 @@ def evaluate_files(
             detections = results.detections(truths.images, truths.category_ids or None)
             count = count_entries(predictions)
             scorer.take(tracked(detections, "compare with the truths", "detections", count))
+        scorer.metric(AveragePrecision).require_truths()
     else:
         truths = read_truths(annotations, images_dir, layout=surface.layout)
         with PredictionFile(predictions) as file:
@@ -213,8 +216,9 @@ def evaluate_files(
         report = report_points(errors, groups, thresholds_cm, seed, surface.layout.part_names)
     found = scorer.compute() if scores else {}
     others = {name: found[name].value for name in scores}
-    instances = scorer.metric(AveragePrecision).by_similarity()
-    return Evaluation(report, errors, groups, instances, kappa, surface.name, others)
+    precision = scorer.metric(AveragePrecision)
+    instances = precision.by_similarity()
+    return Evaluation(report, errors, groups, instances, kappa, surface.name, others, precision.covered)
 
 
 def evaluate_keypoints(

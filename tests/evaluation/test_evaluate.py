@@ -175,6 +175,33 @@ def test_results_name_the_category_that_the_annotation_file_has(
     assert entry["category_id"] == read.category_id == 7
 
 
+def test_people_in_regions_to_be_ignored_keep_their_points(
+    tmp_path: Path, flat_surface: BodySurface, perfect_pair: Any, capsys: pytest.CaptureFixture
+) -> None:
+    person, prediction = perfect_pair()
+    truth = written_truth([person], tmp_path)
+    content = json.loads(truth.read_text())
+    (image,) = content["images"]
+    width, height = image["width"], image["height"]
+    image["ignore_regions_x"] = [[0, width, width, 0]]
+    image["ignore_regions_y"] = [[0, 0, height, height]]
+    truth.write_text(json.dumps(content))
+    with PredictionWriter(tmp_path / "p.h5", 64) as writer:
+        writer.write(prediction)
+    scores = evaluate_files(tmp_path / "p.h5", truth, flat_surface, scores=["gps.AP50"])
+    assert scores.points is not None
+    assert scores.points.as_json()["full"]["5cm"] == 100
+    assert set(scores.instances["gps"].values()) == {None}
+    assert (scores.covered, scores.others) == (1, {"gps.AP50": None})
+    words = ["--annotations", f"{truth}", "--out", f"{tmp_path / 's.json'}"]
+    assert main(["evaluate", "--predictions", f"{tmp_path / 'p.h5'}", *words]) == 0
+    assert "1 person with dense pose in regions to be ignored, not counted here" in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["iou"]["AP"] is None
+    write_results(tmp_path / "r.json", [as_detection(prediction)])
+    with pytest.raises(ValueError, match="regions to be ignored cover the only one of 1 people with dense"):
+        evaluate_files(tmp_path / "r.json", truth, flat_surface)
+
+
 def disturbed(prediction: DensePoseInstance) -> DensePoseInstance:
     rng = np.random.default_rng(prediction.annotation_id)
     wrong = rng.random(prediction.part.shape) < 0.2 * prediction.annotation_id
