@@ -98,7 +98,7 @@ def test_a_scale_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str]
     for text in ("large", "nan", "9"):
         with pytest.raises(SystemExit):
             main(["predict", "--scales", text])
-        assert f"--scales: {text}; a number over 0, at most 8 is wanted" in capsys.readouterr().err
+        assert f"--scales: {text!r}, but a number over 0, at most 8 is wanted" in capsys.readouterr().err
 
 
 def test_the_nearest_preset_and_setting_are_named() -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimdp.commands.arguments import add_swept_studies
+from slimdp.commands.arguments import add_swept_studies, number
 
 if TYPE_CHECKING:
     from slimdp.studies import Study, SweptStudy
@@ -23,7 +23,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_swept_studies(command)
     question = command.add_mutually_exclusive_group(required=True)
-    question.add_argument("--accuracy", type=float, metavar="PERCENT", help="the accuracy that is wanted")
+    question.add_argument(
+        "--accuracy",
+        type=number(lambda percent: 0 < percent <= 100, "a percentage over 0"),
+        metavar="PERCENT",
+        help="the accuracy that is wanted",
+    )
     question.add_argument(
         "--over",
         metavar="WAY",
@@ -47,8 +52,6 @@ def _advise(options: argparse.Namespace) -> None:
     from slimdp.settings_file import ConfigError
     from slimdp.studies import find_studies
 
-    if options.accuracy is not None and not 0 < options.accuracy <= 100:
-        raise ConfigError(f"--accuracy {options.accuracy:g}, but a percentage over 0 is wanted")
     for swept in find_studies(options.runs, options.study):
         at = _accuracy_column(swept.study, options.at)
         if options.on is not None and options.on not in swept.study.evaluate:

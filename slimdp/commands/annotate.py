@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import WEIGHT_NAMES, add_flow, add_surface
+from slimdp.commands.arguments import WEIGHT_NAMES, add_flow, add_surface, whole
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -41,7 +41,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--detector", default="auto", help="what finds people, as of slimdp video (default: auto)"
     )
     command.add_argument(
-        "--port", type=int, default=0, help="the port of the page (default: any that is free)"
+        "--port", type=whole(0, 65535), default=0, help="the port of the page (default: any that is free)"
     )
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     command.set_defaults(run=_annotate)

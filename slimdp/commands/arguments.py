@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -40,7 +41,7 @@ def add_first_frame(command: argparse.ArgumentParser) -> None:
     """--first-frame, for pictures of a video file that cannot be told by what they show."""
     command.add_argument(
         "--first-frame",
-        type=int,
+        type=whole(0),
         metavar="N",
         help="the number that pictures of a video file give to its first frame, 1 by ffmpeg (default: found "
         "by comparing the pictures)",
@@ -100,14 +101,16 @@ def add_thresholds(command: argparse.ArgumentParser) -> None:
         metavar="CM,CM",
         help="distances along the body for the ratios of points (default: 5,10,20)",
     )
-    command.add_argument("--seed", type=int, default=0, help="seed of the intervals' bootstrap (default: 0)")
+    command.add_argument(
+        "--seed", type=whole(0), default=0, help="seed of the intervals' bootstrap (default: 0)"
+    )
 
 
 def add_threshold_px(command: argparse.ArgumentParser) -> None:
     """--threshold-px: how far flow there and back may miss, as the paper has it."""
     command.add_argument(
         "--threshold-px",
-        type=float,
+        type=POSITIVE,
         default=5.0,
         help="how far flow there and back may miss, px of a 256 px crop (default: 5)",
     )
@@ -160,21 +163,58 @@ def add_swept_studies(command: argparse.ArgumentParser) -> None:
     )
 
 
+def number(fine: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    """A parser of finite numbers that are fine; its error says what is wanted, as "a number over 0"."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and fine(value)):
+            raise argparse.ArgumentTypeError(f"{text!r}, but {wanted} is wanted")
+        return value
+
+    return parse
+
+
+#: Parsers of numbers that most options take.
+POSITIVE = number(lambda value: value > 0, "a number over 0")
+NOT_NEGATIVE = number(lambda value: value >= 0, "a number of 0 or more")
+SHARE = number(lambda value: 0 <= value <= 1, "a share from 0 to 1")
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers within limits, both included."""
+    limits = f"of {least} or more" if most is None else f"from {least} to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r}, but a whole number {limits} is wanted")
+        return value
+
+    return parse
+
+
 def numbers_with_commas(text: str) -> tuple[float, ...]:
-    """The numbers in "5,10,20", one or more."""
-    return _split(text, float, "5,10,20")
+    """The positive numbers in "5,10,20", one or more."""
+    return _split(text, POSITIVE, "positive numbers with commas are wanted: 5,10,20")
 
 
 def seeds_with_commas(text: str) -> tuple[int, ...]:
-    """The whole numbers in "0,1,2", one or more."""
-    return _split(text, int, "0,1,2")
+    """The seeds in "0,1,2", one or more."""
+    return _split(text, whole(0), "whole numbers of 0 or more with commas are wanted: 0,1,2")
 
 
-def _split(text: str, kind: Callable[[str], T], example: str) -> tuple[T, ...]:
+def _split(text: str, kind: Callable[[str], T], wanted: str) -> tuple[T, ...]:
     try:
         return tuple(kind(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}, but numbers with commas are wanted: {example}") from None
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r}, but {wanted}") from None
 
 
 def picture_rate(text: str) -> Fraction:

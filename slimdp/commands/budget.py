@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_output
-from slimdp.commands.arguments import add_annotations
+from slimdp.commands.arguments import SHARE, add_annotations, whole
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
@@ -31,11 +31,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_annotations(command)
     videos = command.add_argument_group("frames of videos; stills keep their labels")
     videos.add_argument(
-        "--videos", type=int, metavar="N", help="keep labels in so many videos, evenly spread (default: all)"
+        "--videos",
+        type=whole(1),
+        metavar="N",
+        help="keep labels in so many videos, evenly spread (default: all)",
     )
     videos.add_argument(
         "--frames-per-video",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="keep so many labelled frames of each video, evenly spread; 1: the middle one (default: all)",
     )
@@ -49,8 +52,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         ("--keep-images", "share of the labelled pictures to keep"),
         ("--keep-points", "share of the points to keep in these"),
     ):
-        shares.add_argument(option, type=float, default=1.0, metavar="SHARE", help=f"{of}, 0..1 (default: 1)")
-    shares.add_argument("--seed", type=int, default=0, help="seed of who and what is kept (default: 0)")
+        shares.add_argument(option, type=SHARE, default=1.0, metavar="SHARE", help=f"{of}, 0..1 (default: 1)")
+    shares.add_argument("--seed", type=whole(0), default=0, help="seed of who and what is kept (default: 0)")
     rest = command.add_argument_group("what stays of the rest")
     about = {
         "parts": "part labels of points that lose (u, v)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
+from slimdp.commands.arguments import POSITIVE, whole
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -27,13 +28,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "places), or a file with a label for each face (default: groups, else materials, else cut)",
     )
     command.add_argument(
-        "--regions", type=int, default=14, help="about how many parts to cut it into (default: 14)"
+        "--regions", type=whole(1), default=14, help="about how many parts to cut it into (default: 14)"
     )
     add_input(
         command, "--keypoints", help="keypoints as JSON or YAML: a vertex (from 0) or [x, y, z] for each name"
     )
     command.add_argument(
-        "--scale", type=float, default=1.0, help="metres that a unit of the file is long (default: 1)"
+        "--scale", type=POSITIVE, default=1.0, help="metres that a unit of the file is long (default: 1)"
     )
     command.add_argument(
         "--up",
@@ -60,7 +61,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--keep-largest", action="store_true", help="take the largest of several pieces")
     command.add_argument(
         "--faces",
-        type=int,
+        type=whole(1),
         help="reduce it to so many triangles (default: all; needs: pip install 'slimdp[chart]')",
     )
     command.set_defaults(run=_chart)

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_annotations, add_overrides, add_surface
+from slimdp.commands.arguments import NOT_NEGATIVE, add_annotations, add_overrides, add_surface, whole
 from slimdp.settings_file import ConfigError
 
 
@@ -34,8 +34,8 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
         help="how much: smoke (for tests), tiny (as the quickstart), small (all tables on a CPU), full (the "
         "sizes of the real sets), people (of the weights that come with slimdp) (default: tiny)",
     )
-    command.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
-    command.add_argument("--processes", type=int, help="processes that render (default: one a core)")
+    command.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
+    command.add_argument("--processes", type=whole(1), help="processes that render (default: one a core)")
     add_input(
         command,
         "--backgrounds",
@@ -62,7 +62,7 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
         "--quick", action="store_true", help="read only the headers of a sample of the pictures"
     )
     add_input(command, "--images", help="the folder of the pictures, if elsewhere (default: FOLDER)")
-    command.add_argument("--processes", type=int, help="processes that read (default: one a core)")
+    command.add_argument("--processes", type=whole(1), help="processes that read (default: one a core)")
     add_output(command, "--json", help="write all findings to this file")
     command.set_defaults(run=_doctor)
 
@@ -79,12 +79,12 @@ def _add_draw(commands: argparse._SubParsersAction) -> None:
     add_input(command, "--results", help="DensePose results (.json) to draw")
     command.add_argument(
         "--least-score",
-        type=float,
+        type=NOT_NEGATIVE,
         default=0.0,
         help="draw only results of this score or more (default: 0, all)",
     )
-    command.add_argument("--count", type=int, default=8, help="pictures at most (default: 8)")
-    command.add_argument("--columns", type=int, default=2, help="pictures a row (default: 2)")
+    command.add_argument("--count", type=whole(1), default=8, help="pictures at most (default: 8)")
+    command.add_argument("--columns", type=whole(1), default=2, help="pictures a row (default: 2)")
     command.add_argument("--video", help="draw only the frames of this video (vid_id)")
     add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_draw)
@@ -98,7 +98,7 @@ def _add_surface(commands: argparse._SubParsersAction) -> None:
     )
     add_surface(command)
     command.add_argument(
-        "--height", type=int, default=1000, help="the height of the picture, px (default: 1000)"
+        "--height", type=whole(1), default=1000, help="the height of the picture, px (default: 1000)"
     )
     add_output(command, "--out", required=True, help="the PNG to write")
     command.set_defaults(run=_surface)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flow_cache.runtime.command_line import add_input, add_output
 from flow_cache.runtime.words import counted
 from slimdp.commands.arguments import (
+    NOT_NEGATIVE,
     add_annotations,
     add_first_frame,
     add_flow,
@@ -20,6 +21,7 @@ from slimdp.commands.arguments import (
     add_threshold_px,
     add_thresholds,
     curve_file,
+    whole,
 )
 from slimdp.settings_file import ConfigError
 
@@ -114,13 +116,13 @@ def _add_annotators(commands: argparse._SubParsersAction) -> None:
     )
     known.add_argument(
         "--simulate",
-        type=float,
+        type=NOT_NEGATIVE,
         metavar="SCALE",
         help="take the labels for exact, and let simulated annotators err, SCALE times as far as usual (1)",
     )
     command.add_argument(
         "--tolerance-px",
-        type=float,
+        type=NOT_NEGATIVE,
         default=1.0,
         help="how far apart a point and that of a truth file may be, px (default: 1)",
     )
@@ -169,9 +171,11 @@ def _add_stability(commands: argparse._SubParsersAction) -> None:
         help="the MP4 to write: lines of equal u and v of --video and of --beside, side by side",
     )
     command.add_argument(
-        "--jump-cm", type=float, default=5.0, help="the least jump, cm along the body (default: 5)"
+        "--jump-cm", type=NOT_NEGATIVE, default=5.0, help="the least jump, cm along the body (default: 5)"
     )
-    command.add_argument("--step", type=int, default=1, help="frames from one look to the next (default: 1)")
+    command.add_argument(
+        "--step", type=whole(1), default=1, help="frames from one look to the next (default: 1)"
+    )
     add_threshold_px(command)
     add_first_frame(command)
     add_output(command, "--out", help="the JSON to write")
@@ -206,13 +210,13 @@ def _evaluate(options: argparse.Namespace) -> None:
         _print_points(evaluation.points, annotators)
     print(f"People found, %, kappa {options.kappa}:")
     print(instance_table(evaluation.instances))
+    if evaluation.covered:
+        people = counted(evaluation.covered, "person", "people")
+        print(f"{people} with dense pose in regions to be ignored, not counted here")
     _print_scores(evaluation.others)
     if options.out is not None:
         write_scores(options.out, evaluation.as_json())
         print(options.out)
-    if evaluation.covered:
-        people = counted(evaluation.covered, "person", "people")
-        print(f"{people} with dense pose in regions to be ignored, not counted here")
     for path in options.curve:
         _write_curve(path, evaluation, options.seed)
 

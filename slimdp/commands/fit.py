@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_imports, add_overrides
+from slimdp.commands.arguments import POSITIVE, add_device, add_imports, add_overrides, whole
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -25,14 +25,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--reach",
-        type=int,
+        type=whole(0),
         metavar="N",
         help="propagate labels over N frames to either side along the flow, 0 for none (default: 24, "
         "or 0 where the weights know people)",
     )
     command.add_argument(
         "--threshold-px",
-        type=float,
+        type=POSITIVE,
         default=5.0,
         help="how far flow there and back may miss, px of a 256 px crop (default: 5)",
     )
@@ -59,7 +59,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     _add_labels_and_videos(command)
     add_output(command, "--out", role="folder", required=True, help="the folder to make")
     command.add_argument(
-        "--around", type=int, default=0, metavar="N", help="frames to either side of each (default: 0)"
+        "--around", type=whole(0), default=0, metavar="N", help="frames to either side of each (default: 0)"
     )
     command.set_defaults(run=_frames)
 
@@ -76,7 +76,7 @@ def _add_labels_and_videos(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--first-frame",
-        type=int,
+        type=whole(0),
         metavar="N",
         help="the number that the labels give to the first frame of a video file (default: 0, or 1 where the "
         "labelled pictures lie beside the labels and show it so)",

@@ -9,7 +9,15 @@ from flow_cache.arguments import parse_steps
 from flow_cache.runtime.atomic import write_json
 from flow_cache.runtime.command_line import add_output
 from flow_cache.runtime.words import counted
-from slimdp.commands.arguments import add_annotations, add_first_frame, add_flow, add_threshold_px
+from slimdp.commands.arguments import (
+    NOT_NEGATIVE,
+    SHARE,
+    add_annotations,
+    add_first_frame,
+    add_flow,
+    add_threshold_px,
+    whole,
+)
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +40,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="frames to propagate labels over: a range, or a list, --steps=-8,8; what the flow does not hold "
         "is chained (default: -3:3)",
     )
-    frames.add_argument("--reach", type=int, help="the same, as frames to either side: 8 for --steps=-8:8")
+    frames.add_argument(
+        "--reach", type=whole(1), help="the same, as frames to either side: 8 for --steps=-8:8"
+    )
     add_threshold_px(command)
     command.add_argument(
         "--regions",
@@ -42,7 +52,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--colour-limit",
-        type=float,
+        type=NOT_NEGATIVE,
         metavar="D",
         help="drop labels that show other colours where they land, by more than D, such as 14 (default: "
         "none)",
@@ -56,19 +66,19 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--least-probability",
-        type=float,
+        type=SHARE,
         metavar="P",
         help="drop labels that are less likely right than P, such as 0.5, by a learned check in the place of "
         "--threshold-px; labels weigh as much as they are likely",
     )
     command.add_argument(
         "--longest-hop",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="frames that one flow may lead over; 1: from frame to frame (default: as many as are stored)",
     )
     command.add_argument(
-        "--min-points", type=int, default=5, help="drop people with fewer points (default: 5)"
+        "--min-points", type=whole(1), default=5, help="drop people with fewer points (default: 5)"
     )
     command.add_argument(
         "--unchecked-frames", action="store_true", help="do not compare the pictures with those of the flow"
@@ -77,7 +87,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_output(command, "--out", required=True, help="the annotation file to write")
     add_output(command, "--json", help="the JSON of the counts to write")
     add_output(command, "--sheet", help="the PNG to write: where labels went")
-    command.add_argument("--sheet-rows", type=int, default=6, help="people on the sheet (default: 6)")
+    command.add_argument("--sheet-rows", type=whole(1), default=6, help="people on the sheet (default: 6)")
     command.add_argument(
         "--sheet-by",
         choices=("part", "u"),
@@ -184,6 +194,4 @@ def _steps(options: argparse.Namespace) -> tuple[int, ...]:
     if options.steps is not None:
         return tuple(options.steps)
     reach = 3 if options.reach is None else options.reach
-    if reach < 1:
-        raise ConfigError(f"--reach {reach}, but 1 or more is wanted")
     return tuple(step for step in range(-reach, reach + 1) if step)

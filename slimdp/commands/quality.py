@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
 from flow_cache.runtime.words import counted, tell_apart
-from slimdp.commands.arguments import add_annotations, add_surface, is_named_in
+from slimdp.commands.arguments import NOT_NEGATIVE, add_annotations, add_surface, is_named_in, whole
 
 if TYPE_CHECKING:
     from slimdp.data import AnnotationSet
@@ -34,9 +34,9 @@ def _add_exam(commands: argparse._SubParsersAction) -> None:
     )
     add_annotations(command, images_required=False)
     command.add_argument(
-        "--people", type=int, default=12, help="how many people, drawn by chance (default: 12)"
+        "--people", type=whole(1), default=12, help="how many people, drawn by chance (default: 12)"
     )
-    command.add_argument("--seed", type=int, default=0, help="seed of who is drawn (default: 0)")
+    command.add_argument("--seed", type=whole(0), default=0, help="seed of who is drawn (default: 0)")
     add_output(command, "--out", required=True, help="the annotation file to write")
     command.set_defaults(run=_exam)
 
@@ -57,13 +57,13 @@ def _add_merge(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--tolerance-px",
-        type=float,
+        type=NOT_NEGATIVE,
         default=1.0,
         help="how far apart points of one place may be, px (default: 1)",
     )
     command.add_argument(
         "--apart-cm",
-        type=float,
+        type=NOT_NEGATIVE,
         help="merge no places whose annotators are farther apart than this, cm (default: merge all)",
     )
     add_surface(command)
@@ -80,8 +80,8 @@ def _exam(options: argparse.Namespace) -> None:
 
     found = read_annotations(options.annotations, options.images or "", check_images=False).people
     people = [person for person in found if person.has_uv.any() and not person.crowd]
-    if options.people < 1 or not people:
-        raise ValueError(f"{options.people} of {len(people)} people with points: 1 or more are wanted")
+    if not people:
+        raise ValueError(f"{options.annotations}: none of {len(found)} people has points to be placed again")
     drawn = np.random.default_rng(options.seed).permutation(len(people))[: options.people]
     chosen = [people[index] for index in sorted(drawn)]
     bare = [person.with_points(np.zeros(len(person.points), dtype=bool)) for person in chosen]

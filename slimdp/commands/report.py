@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_output
-from slimdp.commands.arguments import add_device, add_imports, add_swept_studies, names_with_commas
+from slimdp.commands.arguments import add_device, add_imports, add_swept_studies, names_with_commas, whole
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -23,7 +23,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--baseline",
         help="the row to compare all with (default: that of each of the study's groups, else the first one)",
     )
-    command.add_argument("--panels", type=int, default=4, metavar="N", help="people to draw (default: 4)")
+    command.add_argument(
+        "--panels", type=whole(0), default=4, metavar="N", help="people to draw (default: 4)"
+    )
     command.add_argument(
         "--no-panels", dest="panels", action="store_const", const=0, help="run no network, draw no people"
     )
@@ -43,8 +45,6 @@ def _report(options: argparse.Namespace) -> None:
     from slimdp.studies import find_studies
     from slimdp.studies.page import ReportSettings, write_report
 
-    if options.panels < 0:
-        raise ValueError(f"--panels {options.panels}, but 0 or more people are wanted")
     import_modules(options.imports)
     studies = find_studies(options.runs, options.study, options.baseline)
     settings = ReportSettings(people=options.panels, rows=options.panel_rows, device=options.device)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_flow, add_imports
+from slimdp.commands.arguments import add_device, add_flow, add_imports, whole
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_input(command, "--labels", help="the labels of the video so far, as of slimdp annotate VIDEO")
     add_input(command, "--images", help="the folder that file names of the annotation file start at")
-    command.add_argument("--count", type=int, default=5, help="frames to suggest, of each video (default: 5)")
+    command.add_argument(
+        "--count", type=whole(1), default=5, help="frames to suggest, of each video (default: 5)"
+    )
     command.add_argument(
         "--method",
         choices=_METHODS,
@@ -42,9 +44,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command, "--weights", help="stage_NAME.pt: a network for features, and to ask where it is unsure"
     )
     command.add_argument(
-        "--reach", type=int, default=24, help="frames over which labels would be carried (default: 24)"
+        "--reach", type=whole(1), default=24, help="frames over which labels would be carried (default: 24)"
     )
-    command.add_argument("--seed", type=int, default=0, help="seed of random and of k-means (default: 0)")
+    command.add_argument(
+        "--seed", type=whole(0), default=0, help="seed of random and of k-means (default: 0)"
+    )
     add_output(command, "--out", help="the JSON to write (default: none, frames are only printed)")
     add_imports(command, "networks that the weights were made with")
     add_device(command)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flow_cache.arguments import add_job_options, asked_of_jobs
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_overrides, names_with_commas, seeds_with_commas
+from slimdp.commands.arguments import add_device, add_overrides, names_with_commas, seeds_with_commas, whole
 from slimdp.shipped import shipped_path
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--seeds", type=seeds_with_commas, metavar="N,N", help="only these seeds (default: the study's)"
     )
-    command.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
+    command.add_argument("--jobs", type=whole(1), help="runs at a time (default: one a core)")
     add_device(command)
     add_overrides(command, "stages.0.steps=10 of every row, or ROW:stages.0.steps=10 of one")
     for option, which in (("--data", "to train on"), ("--evaluate", "to score on")):

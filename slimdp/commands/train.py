@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from slimdp.commands.arguments import (
     add_imports,
     add_overrides,
     add_surface,
+    number,
+    whole,
 )
 from slimdp.settings_file import ConfigError
 from slimdp.shipped import shipped_path
@@ -46,7 +47,10 @@ def _add_quickstart(commands: argparse._SubParsersAction) -> None:
         "--preset", default="tiny", help="how much: tiny (minutes) or smoke (for tests) (default: tiny)"
     )
     command.add_argument(
-        "--seed", type=int, default=0, help="seed of the rendered people and of the training (default: 0)"
+        "--seed",
+        type=whole(0),
+        default=0,
+        help="seed of the rendered people and of the training (default: 0)",
     )
     command.set_defaults(run=_quickstart)
 
@@ -109,7 +113,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     add_surface(command, None, "the body whose left and right --flip-test takes (default: the training's)")
     command.add_argument(
         "--scales",
-        type=_scale,
+        type=number(lambda scale: 0 < scale <= 8, "a number over 0, at most 8"),  # 8: 64 times as long
         nargs="+",
         default=[1.0],
         metavar="X",
@@ -132,7 +136,10 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
     add_annotations(command)
     add_surface(command, None, "the body that errors are measured on (default: the training's)")
     command.add_argument(
-        "--level", type=float, default=0.9, help="the share of errors that lie under the bar (default: 0.9)"
+        "--level",
+        type=number(lambda share: 0 < share < 1, "a share between 0 and 1"),
+        default=0.9,
+        help="the share of errors that lie under the bar (default: 0.9)",
     )
     add_imports(command, "the network")
     add_device(command)
@@ -192,7 +199,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from slimdp.data import read_annotations
-    from slimdp.inference.calibration import calibrated, error_samples, require_enough_labels, require_share
+    from slimdp.inference.calibration import calibrated, error_samples, require_enough_labels
     from slimdp.inference.weights import require_own
     from slimdp.registry import import_modules
     from slimdp.surface import load_surface
@@ -200,7 +207,6 @@ def _calibrate(options: argparse.Namespace) -> None:
     from slimdp.training.distributed import choose_device
 
     require_own(options.checkpoint)
-    require_share(options.level)
     import_modules(options.imports)
     device = choose_device(options.device)
     people = read_annotations(options.annotations, options.images).people
@@ -212,14 +218,3 @@ def _calibrate(options: argparse.Namespace) -> None:
     unseen = 100 * bars.fitted["share_under_on_unseen_people"]
     print(f"{unseen:.1f} % of {bars.fitted['points']} errors lie under bars fitted on other people")
     print(bars.save(options.checkpoint))
-
-
-def _scale(text: str) -> float:
-    """A number over 0 and up to 8: a crop of 8 times its sides takes 64 times as long."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 8:
-        raise argparse.ArgumentTypeError(f"{text}; a number over 0, at most 8 is wanted")
-    return value

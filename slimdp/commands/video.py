@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_imports, add_surface, names_with_commas, picture_rate
+from slimdp.commands.arguments import (
+    SHARE,
+    add_device,
+    add_imports,
+    add_surface,
+    names_with_commas,
+    picture_rate,
+    whole,
+)
 
 if TYPE_CHECKING:
     from slimdp.inference.video import VideoPipeline
@@ -55,7 +63,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_surface(command, None, "the body whose left and right --flip-test takes (default: the training's)")
     command.add_argument(
-        "--frames", type=int, metavar="N", help="look at the first N frames only (default: all)"
+        "--frames", type=whole(1), metavar="N", help="look at the first N frames only (default: all)"
     )
     command.add_argument(
         "--rate",
@@ -63,7 +71,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="pictures a second, of a folder, such as 25, 29.97 or 30000/1001 (default: 25)",
     )
     command.add_argument(
-        "--batch", type=int, default=8, help="crops that are predicted together (default: 8)"
+        "--batch", type=whole(1), default=8, help="crops that are predicted together (default: 8)"
     )
     add_device(command)
     add_imports(command, "the network, a detector, a tracker or a writer")
@@ -90,19 +98,19 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--detector-side",
-        type=int,
+        type=whole(1),
         metavar="PX",
         help="the side of the square that yolox sees (default: that of its file)",
     )
     command.add_argument(
         "--score",
-        type=float,
+        type=SHARE,
         help="the least score of a box, 0..1, with which somebody begins in a video, too (default: 0.3, and "
         "0.5 to begin)",
     )
     command.add_argument(
         "--every",
-        type=int,
+        type=whole(1),
         metavar="K",
         help="find people in every K-th frame (default: 4, of boxes:FILE.json 1)",
     )
@@ -119,7 +127,7 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--reach",
-        type=int,
+        type=whole(1),
         default=2,
         help="frames to each side that --smooth takes outlines from; flow takes parts from three times as "
         "many (default: 2)",

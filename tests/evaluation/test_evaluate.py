@@ -295,8 +295,10 @@ def test_thresholds_curves_and_annotators(
     assert full == pytest.approx(points["full"]["7.5cm"], abs=1e-3)
     assert [low, high] == pytest.approx(points["intervals"]["full"]["7.5cm"], abs=1e-3)
     assert cv2.imread(str(tmp_path / "c.png")) is not None
-    assert main([*given, "--thresholds", "0,5"]) == 2
-    assert "positive numbers are wanted" in capsys.readouterr().err
+    for thresholds, wanted in (("0,5", "but positive numbers"), ("5,five", "but positive numbers")):
+        with pytest.raises(SystemExit):
+            main([*given, "--thresholds", thresholds])
+        assert f"--thresholds: '{thresholds}', {wanted}" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*given, "--curve", "c.pdf"])
 

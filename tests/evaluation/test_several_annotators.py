@@ -366,7 +366,7 @@ def test_an_exam_has_people_without_points(
     assert (told["count"], told["lost"]) == (60, 0)
     assert told["median_cm"] < 0.1
     assert main(["exam", "--annotations", str(exam), "--out", str(tmp_path / "none.json")]) == 2
-    assert "of 0 people with points" in capsys.readouterr().err
+    assert "none of 2 people has points to be placed again" in capsys.readouterr().err
 
 
 def test_merged_with_somebody_who_labelled_nothing_scores_are_as_of_the_file(

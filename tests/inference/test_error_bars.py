@@ -168,8 +168,6 @@ def test_too_few_points_are_told_as_they_are(points: list[int], said: str, flat_
 @pytest.mark.parametrize(
     ("points", "more", "said"),
     [
-        (200, ["--level", "1.5"], "level = 1.5, but a share"),
-        (200, ["--level", "nan"], "level = nan, but a share"),
         (199, [], "796 points of 4 people are annotated; .* they are 398 and 398, but 400"),
         (0, [], "none of the 4 people has annotated points"),
     ],

@@ -220,7 +220,6 @@ def test_the_command_prints_the_cheapest_way_first(
     assert "--over pictures: no such way" in said.err
     assert "there are: points, images" in said.err
     for wrong, words in (
-        (["nan"], "--accuracy nan"),
         (["50", "--on", "track"], "it has: one without a name"),
         (["50", "--at", "30cm"], "--at 30cm: no such column"),
     ):

@@ -466,7 +466,6 @@ def test_an_unstarted_study_has_a_page_of_what_to_do(swept_folder: Path, tmp_pat
         ("[]", [], "does not say which study it was made with"),
         ("[{}]", ["--study", "STUDY"], "no scores of runs"),
         ("[]", ["--study", "STUDY", "--baseline", "nobody"], "no row 'nobody'"),
-        ("[]", ["--study", "STUDY", "--panels", "-1"], "0 or more people"),
         ("[]", ["--study", "STUDY", "--out", "."], "is a folder, but the name of a file to write"),
         ("[]", ["--study", "STUDY", "--figures", "STUDY"], "is a file, but the name of a folder"),
     ],

@@ -183,8 +183,6 @@ def test_regions_of_a_long_box_are_at_its_ends_first() -> None:
         (["--up", "z+", "--front", "z-"], "lie along the same axis"),
         (["--keypoints", "k.json"], "k.json: nose: 99999, but a vertex from 0 to 25"),
         (["--keypoints", "far.json"], "keypoint 'nose' lies"),
-        (["--regions", "0"], "0 regions"),
-        (["--scale", "0"], "scale 0"),
     ],
 )
 def test_options_that_do_not_fit(
@@ -198,6 +196,13 @@ def test_options_that_do_not_fit(
     assert main(["chart", "a.obj", "--out", "a", *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
+
+
+def test_numbers_that_do_not_fit(tmp_path: Path) -> None:
+    mesh = write(tmp_path / "a.obj", *box(2))
+    for options, message in (({"regions": 0}, "0 regions"), ({"scale": 0.0}, "scale 0")):
+        with pytest.raises(ValueError, match=message):
+            chart_mesh(mesh, ChartOptions("box", **options))
 
 
 def test_a_huge_mesh_is_refused_or_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
