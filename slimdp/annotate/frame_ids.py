@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flow_cache.images import read_image
 from flow_cache.runtime.progress import tracked
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document, DocumentError
 from slimdp.annotate.media import Media
 from slimdp.annotate.people import whole_number
+from slimdp.data.frame_match import FrameMatch, NumberedPicture, describe_misplaced
 from slimdp.data.frame_numbers import FrameName, number_frames
-from slimdp.data.labelled_frames import first_that_fits, small_picture
 
 #: What the first frame of a video may be called.
 FIRSTS = (0, 1)
@@ -96,23 +95,25 @@ def _shown_beside(document: Document, media: Media, numbers: Mapping[int, int]) 
 
 def _first_shown(document: Document, media: Media, shown: Mapping[Path, int]) -> int:
     """The number of the first frame under which pictures show the frames of their numbers."""
-    wanted = {number - first for number in shown.values() for first in FIRSTS}
-    name, frames = media.source.info.name, {}
-    title = f"compare the labelled pictures with the frames of {name}"
-    for index, image in enumerate(tracked(media.in_order(), title, "frames", max(wanted) + 1)):
-        if index in wanted:
-            frames[index] = small_picture(image)
-        if index >= max(wanted):
+    pictures = [NumberedPicture.read(file, number) for file, number in shown.items()]
+    match, name = FrameMatch(pictures, FIRSTS), media.source.info.name
+    last, title = max(match.near, default=-1), f"compare the labelled pictures with the frames of {name}"
+    for index, image in enumerate(tracked(media.in_order(), title, "frames", last + 1)):
+        if index in match.near:
+            match.see(index, image)
+        if index >= last:
             break
-    first = first_that_fits(
-        [(number, small_picture(read_image(file))) for file, number in shown.items()], frames, FIRSTS
-    )
-    if first is None:
+    first = match.first()
+    title = f"search {name} for the labelled pictures"
+    wrong = match.misplaced(first, tracked(media.in_order(), title, "frames", len(media)))
+    if any(each.found is None for each in wrong):
         raise DocumentError(
             f"{document.path}: the pictures of {name!r} beside it, such as {next(iter(shown))}, show "
             f"something else than the frames of {media.source.info.path} with their numbers, be the first of "
             f"these {' or '.join(map(str, FIRSTS))}; correct their frame_id, or name another file by --out"
         )
+    if wrong:
+        raise DocumentError(f"{document.path}: {describe_misplaced(wrong, pictures, first)}")
     return first
 
 

@@ -10,6 +10,7 @@ count as videos of their own: no label goes from one to the other.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -35,14 +36,13 @@ from flow_cache.video import (
 )
 from flow_cache.video_file import VideoFile
 from slimdp.data.annotation_file import AnnotationError, AnnotationSet, read_annotations
+from slimdp.data.frame_match import FrameMatch, NumberedPicture, describe_misplaced
 from slimdp.data.frame_numbers import frame_number
 from slimdp.data.write import write_annotations
 from slimdp.structures import ImageRecord, PersonAnnotation
 
 LABELS, ABOUT = "labels.json", "about.json"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
-#: Mean difference of grey levels, 0..255, of small pictures: of one frame, encoded in two ways, it is 1 to 3.
-_MOST_DIFFERENCE = 8.0
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def extract_labelled_frames(
 
     Raises:
         AnnotationError: nobody has points, a video of the labels is not given, or a frame is not in it, has
-            another size, or shows something else; it says what to do.
+            another size, or is another frame than the picture beside the labels; it says what to do.
         FlowCacheError: a video cannot be read, or changes its size: all pictures of a folder are looked at, a
-            video file up to its last labelled frame.
+            video file up to its last labelled frame, and three more where pictures lie beside the labels.
         FileExistsError: `out` is something else.
     """
     if around < 0:
@@ -174,55 +174,41 @@ def _in_file(
     """Pictures are known by their numbers, and are compared with the frames where they are there."""
     numbers = [_number(labels, image) for image in images]
     firsts = (0, 1) if first_frame is None else (first_frame,)
+    pictures = [
+        NumberedPicture.read(image.file, n) for n, image in zip(numbers, images) if image.file.is_file()
+    ]
+    match = FrameMatch(pictures, firsts)
     wanted = {n - first for n in numbers for first in firsts}
     before = min(numbers) < min(firsts)  # the video begins after that one; the error says where it ends
-    small, frames = _small_frames(labels, images, video, wanted, to_end=before)
-    there = [
-        (n, small_picture(read_image(image.file)))
-        for n, image in zip(numbers, images)
-        if image.file.is_file()
-    ]
-    first = first_that_fits(there, small, firsts)
+    there, frames = _look_at_frames(labels, images, video, wanted, match, to_end=before)
+    first = match.first()
     other = "labels of another video, or other numbers (--first-frame)"
-    if first is None:
-        shown = f"show something else than the frames of {video.path} with their numbers"
-        raise AnnotationError(f"{labels}: the labelled pictures beside it {shown}; {other}")
+    if wrong := match.misplaced(first, _sound_frames(video)):
+        if any(each.found is None for each in wrong):
+            shown = f"show something else than the frames of {video.path} with their numbers"
+            raise AnnotationError(f"{labels}: the labelled pictures beside it {shown}; {other}")
+        raise AnnotationError(f"{labels}: {describe_misplaced(wrong, pictures, first, '--first-frame')}")
     for image, number in zip(images, numbers):
-        if number - first not in small:
+        if number - first not in there:
             lacks = f"has no frame {number}: its {frames} frames are {first} to {first + frames - 1}"
             place = f"{labels}: image {image.id}, {image.file_name}"
             raise AnnotationError(f"{place}: {video.path} {lacks}; {other}")
     return [LabelledFrame(image, video, number - first) for image, number in zip(images, numbers)]
 
 
-def first_that_fits(
-    pictures: Sequence[tuple[int, np.ndarray]], frames: Mapping[int, np.ndarray], firsts: Sequence[int]
-) -> int | None:
-    """Of some numbers of a video's first frame the one under which pictures show the frames of their numbers.
-
-    Args:
-        pictures: the number of each, and what it shows (`small_picture`).
-        frames: what frames of the video show, by their place from 0 on.
-        firsts: what the first frame may be called; the first of them where there is no picture.
-
-    None where under none of them all pictures show their frames.
-    """
-
-    def off(first: int) -> float:
-        """How far the pictures are from the frames of their numbers, grey levels."""
-        return max((np.abs(seen - frames.get(n - first, np.inf)).mean() for n, seen in pictures), default=0.0)
-
-    best = min(firsts, key=off)
-    return best if off(best) <= _MOST_DIFFERENCE else None
-
-
-def _small_frames(
-    labels: Path, images: Sequence[ImageRecord], video: VideoSource, wanted: Collection[int], to_end: bool
-) -> tuple[dict[int, np.ndarray], int]:
-    """Some frames of a file, small, by index, as far as it has them; and how many frames were decoded: all of
-    them where a wanted one lies behind its end, or `to_end`."""
-    small: dict[int, np.ndarray] = {}
+def _look_at_frames(
+    labels: Path,
+    images: Sequence[ImageRecord],
+    video: VideoSource,
+    wanted: Collection[int],
+    match: FrameMatch,
+    to_end: bool,
+) -> tuple[set[int], int]:
+    """Which wanted frames a file has, and how many were decoded: all of them where a wanted one lies behind
+    its end, or `to_end`. `match` sees those that it compares with pictures."""
+    there: set[int] = set()
     first, frames, title = None, 0, f"look for the labelled frames of {video.name}"
+    last = max([*wanted, *match.near])
     with VideoFile(video.path) as file:
         for index, frame in enumerate(tracked(file.frames(), title, "frames")):
             size, frames = file.shape(frame), index + 1
@@ -230,14 +216,25 @@ def _small_frames(
             if size != first:
                 changes = another_size(f"{video.path}: frame {index}", size, first)
                 raise FlowCacheError(f"{changes}: {one_size_command(video.path, *first)}")
-            if index in wanted:
+            if index in wanted or index in match.near:
                 pixels = file.pixels(frame)
-                for image in images:
-                    _require_size(labels, image, pixels, video)
-                small[index] = small_picture(pixels)
-            if index >= max(wanted) and not to_end:
+                if index in match.near:
+                    match.see(index, pixels)
+                if index in wanted:
+                    for image in images:
+                        _require_size(labels, image, pixels, video)
+                    there.add(index)
+            if index >= last and not to_end:
                 break
-    return small, frames
+    return there, frames
+
+
+def _sound_frames(video: VideoSource) -> Iterator[np.ndarray]:
+    """All frames of a file (H, W, 3) RGB, up to one that is damaged."""
+    title = f"search {video.name} for the labelled pictures"
+    with contextlib.suppress(FlowCacheError), VideoFile(video.path) as file:
+        for frame in tracked(file.frames(), title, "frames", file.announced or None):
+            yield file.pixels(frame)
 
 
 def _number(labels: Path, image: ImageRecord) -> int:
@@ -246,12 +243,6 @@ def _number(labels: Path, image: ImageRecord) -> int:
         lacks = "no number of a frame; give it a frame_id"
         raise AnnotationError(f"{labels}: image {image.id}, {image.file_name}: {lacks}")
     return number
-
-
-def small_picture(image: np.ndarray) -> np.ndarray:
-    """What a picture (H, W, 3) uint8 RGB shows, to be compared: (48, 48) float32 grey levels, 0..255."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _require_size(labels: Path, image: ImageRecord, frame: np.ndarray, video: VideoSource) -> None:

@@ -16,6 +16,7 @@ import pytest
 from flow_cache import FlowCacheError
 from flow_cache.images import read_image
 from flow_cache.video import VideoSource, name_sources
+from flow_cache.video_file import VideoFile
 from slimdp.data import AnnotationError, read_annotations
 from slimdp.data.labelled_frames import extract_labelled_frames
 from slimdp.inference.video_encoder import VideoEncoder, join_video
@@ -142,6 +143,54 @@ def test_pictures_of_something_else_are_refused(
     with pytest.raises(AnnotationError, match="show something else"):
         extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_of_another_frame_is_refused_with_its_frame(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(3)
+    cv2.imwrite(str(labels.parent / "000003.jpg"), frame_of(9))
+    says = r"000003\.jpg is frame 9 of the video \(its first is 0\), not frame \d; give it its frame_id, 9"
+    with pytest.raises(AnnotationError, match=says):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_first_number_that_pictures_contradict_is_refused(
+    film: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    labels = write_labels(3, 5)
+    for number in (3, 5):
+        cv2.imwrite(str(labels.parent / f"{number:06d}.jpg"), frame_of(number - 1))
+    with pytest.raises(AnnotationError, match="those numbered 3, 5 are 2, 4, or say --first-frame 1"):
+        extract_labelled_frames(labels, name_sources([film]), tmp_path / "out", first_frame=0)
+    extract_labelled_frames(labels, name_sources([film]), tmp_path / "out", first_frame=1)
+
+
+def test_real_frames_a_second_apart_are_no_frames_in_a_row(
+    samples: Path, write_labels: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`ffmpeg -vf fps=1 %06d.jpg` numbers them so, and they look alike: one man juggles all the time."""
+    video, size = samples / "video" / "juggle.mp4", {"width": 1280, "height": 720}
+    labels = write_labels(1, 4, 8, video="juggle", image=size)
+    with VideoFile(video) as file:
+        for index, frame in enumerate(file.frames()):
+            if index in (0, 72, 168):
+                picture = cv2.cvtColor(file.pixels(frame), cv2.COLOR_RGB2BGR)
+                cv2.imwrite(str(labels.parent / f"{index // 24 + 1:06d}.jpg"), picture)
+    says = (
+        r"000004\.jpg is frame 72 of the video \(its first is 0\), not frame 3, and 1 other of 3 pictures "
+        "likewise; the pictures are every 24th frame; give each image its frame_id: those numbered 1, 4, 8 "
+        "are 0, 72, 168"
+    )
+    with pytest.raises(AnnotationError, match=says):
+        extract_labelled_frames(labels, name_sources([video]), tmp_path / "out")
+    content = json.loads(labels.read_text())
+    for image, index in zip(content["images"], (0, 72, 168), strict=True):
+        image["file_name"], image["frame_id"] = f"{index // 24 + 1:06d}.jpg", index
+    labels.write_text(json.dumps(content))
+    found = extract_labelled_frames(labels, name_sources([video]), tmp_path / "out")
+    assert [person.image.file.name for person in found.people] == ["000000.jpg", "000072.jpg", "000168.jpg"]
 
 
 @pytest.mark.parametrize(
