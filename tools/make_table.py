@@ -146,7 +146,7 @@ def _tables(
     groups: Sequence[RowGroup],
 ) -> list[str]:
     """Scores and gains on every set that was scored, each under its name where there are several."""
-    sets = list(dict.fromkeys(name for result in results for name in result.scores))
+    sets = list(dict.fromkeys(name for result in results for name, of in result.scores.items() if of))
     if not results:
         return ["Nothing is done yet."]
     columns, labels = (COLUMNS, {}) if study is None else (study.columns, study.labels)

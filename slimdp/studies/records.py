@@ -56,6 +56,15 @@ class RunResult(Settings):
         """Its scores on one of the sets, "" is the first; none where it was not scored there."""
         return self.scores.get(name or next(iter(self.scores)), {})
 
+    def on_sets(self, names: Iterable[str]) -> RunResult | None:
+        """The same with the sets of a study, in its order: its first set is now what `on("")` means.
+
+        Sets that the study lacks are left out, and one that nobody scored here has no scores. None: there
+        are no others.
+        """
+        scores = {name: self.scores.get(name, {}) for name in names}
+        return self.replace(scores=scores) if any(scores.values()) else None
+
 
 class ScoredSet(Settings):
     """Whom somebody was scored on."""
@@ -215,7 +224,8 @@ def write_result(folder: Path, result: RunResult, evaluated: Evaluated) -> None:
 
 
 def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
-    """A run's score on the people that are wanted, if there is one; ConfigError where it is damaged."""
+    """A run's score on the people that are wanted, in their order, if there is one; ConfigError where it is
+    damaged."""
     values = _read(folder / RESULT)
     if values is None:
         return None
@@ -225,7 +235,7 @@ def read_result(folder: Path, wanted: Evaluated) -> RunResult | None:
         file = _ResultFile.parse(values)
     except (ConfigError, TypeError, KeyError) as error:
         raise ConfigError(f"{folder / RESULT}: {error}; remove it") from error
-    return file.result if file.evaluated.matches(wanted) else None
+    return file.result.on_sets(wanted.sets) if file.evaluated.matches(wanted) else None
 
 
 def describe_failure(folder: Path, error: Exception) -> Failure:

@@ -122,12 +122,8 @@ def find_studies(
 
 def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> SweptStudy:
     files = [file for file in map(_results_file, places) if file.is_file()]
-    first = next(iter(study.evaluate))
-    results = []
-    for result in read_scores(files):
-        if result.row in study.names:  # files of earlier versions do not say how the first set is called
-            scores = {place or first: scores for place, scores in result.scores.items()}
-            results.append(result.replace(scores=scores))
+    of_rows = [_scored_on(study, result) for result in read_scores(files) if result.row in study.names]
+    results = [result for result in of_rows if result is not None]
     for file in files:
         # Other studies may have been swept into the same folder.
         known = {name for each in (study, *read_snapshots(file.parent)) for name in each.names}
@@ -137,6 +133,15 @@ def _swept(key: str, study: Study, places: list[Path], baseline: str | None) -> 
             raise ConfigError(f"{found}; there are: {', '.join(study.names)}")
     groups = groups_of(study.names, study.groups, baseline if baseline in study.names else None)
     return SweptStudy(key, study, tuple(places), tuple(results), groups)
+
+
+def _scored_on(study: Study, result: RunResult) -> RunResult | None:
+    """A result on the sets that a study has now, in its order; None: it was scored on none of them."""
+    first = next(iter(study.evaluate))
+    # Files of earlier versions do not say how the first set is called; a set that they name is another one.
+    nameless = {first: result.scores[""]} if "" in result.scores else {}
+    named = {name: scores for name, scores in result.scores.items() if name}
+    return result.replace(scores={**nameless, **named}).on_sets(study.evaluate)
 
 
 def _studies_of(place: Path) -> list[Study]:

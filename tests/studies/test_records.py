@@ -66,6 +66,19 @@ def test_a_result_counts_for_the_people_that_it_is_of(tmp_path: Path) -> None:
     assert read_result(tmp_path, people(sha256="")) == RESULT
 
 
+def test_a_result_has_the_sets_that_are_wanted_in_their_order(tmp_path: Path) -> None:
+    some, kept = PEOPLE.sets[""], {"points.localization.10cm": 7.0}
+    both = PEOPLE.replace(sets={"clips": some, "stills": some.replace(annotations="others.json")})
+    write_result(tmp_path, RESULT.replace(scores={"clips": RESULT.on(""), "stills": kept}), both)
+    for names in (["stills", "clips"], ["stills"]):  # put in another order, or its first set removed
+        found = read_result(tmp_path, both.replace(sets={name: both.sets[name] for name in names}))
+        assert found is not None
+        assert list(found.scores) == names
+        assert found.on("") == found.on("stills") == kept
+    more = both.replace(sets={"new": some, **both.sets})
+    assert read_result(tmp_path, more) is None  # without one of them it is scored anew
+
+
 def test_a_result_of_an_earlier_version_is_made_anew(tmp_path: Path) -> None:
     old = {"row": "a", "seed": 0, "scores": {"5cm": 1.0}, "full": {"5cm": 1.0}, "others": {}}
     (tmp_path / "result.json").write_text(json.dumps({"result": old, "evaluated": {}}))

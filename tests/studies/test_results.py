@@ -7,7 +7,7 @@ import pytest
 
 from slimdp.config import ConfigError
 from slimdp.report.tables import Spread
-from slimdp.studies import RunResult
+from slimdp.studies import RunResult, find_studies
 from slimdp.studies.results import (
     describe_scores,
     flat_rows,
@@ -123,6 +123,55 @@ def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
     assert [each.replace(scores=RESULTS[0].scores) for each in found] == [
         each.replace(scores=RESULTS[0].scores) for each in RESULTS
     ]
+
+
+FILES = {"annotations": "people.json", "images": "."}
+
+
+def study_of(folder: Path, *sets: str) -> Path:
+    """A study of a row that is scored on some sets."""
+    folder.mkdir(exist_ok=True)
+    base = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
+    (folder / "base.yaml").write_text(f"base: {base}\n")
+    values = {"title": "t", "rows": {"a": "base.yaml"}, "evaluate": dict.fromkeys(sets, FILES)}
+    (folder / "study.yaml").write_text(json.dumps(values))
+    return folder / "study.yaml"
+
+
+@pytest.mark.parametrize(
+    ("sets", "first"),
+    [
+        (["clips", "stills"], 10.0),
+        (["stills", "clips"], 50.0),
+        (["stills"], 50.0),
+        (["new", "stills"], None),  # on which nobody scored it yet
+    ],
+)
+def test_the_first_set_is_the_studys_whatever_was_scored_first(
+    tmp_path: Path, sets: list[str], first: float | None
+) -> None:
+    scores = {"clips": RESULTS[3].on(""), "stills": result("a", 0, 50.0).on("")}
+    save_scores(tmp_path / "scores.jsonl", [RESULTS[3].replace(scores=scores)])
+    (swept,) = find_studies([tmp_path / "scores.jsonl"], study_of(tmp_path, *sets))
+    (found,) = swept.results
+    assert list(found.scores) == sets
+    assert found.on("").get("points.localization.10cm") == first
+    assert [row.scores["10cm"].mean for row in swept.rows()] == ([] if first is None else [first])
+    assert [row.scores["10cm"].mean for row in swept.rows(on="stills")] == [50.0]
+
+
+def test_of_no_set_of_the_study_there_is_no_result(tmp_path: Path) -> None:
+    save_scores(tmp_path / "scores.jsonl", [RESULTS[3].replace(scores={"clips": RESULTS[3].on("")})])
+    (swept,) = find_studies([tmp_path / "scores.jsonl"], study_of(tmp_path, "stills"))
+    assert swept.results == ()
+
+
+def test_a_set_without_a_name_is_the_first_but_never_one_that_is_named_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps([of_earlier_version(result("a", 0, 10.0))]))
+    for sets in (["stills", "clips"], ["clips"]):
+        (swept,) = find_studies([tmp_path / "results.json"], study_of(tmp_path, *sets))
+        (found,) = swept.results
+        assert list(found.scores) == sets
 
 
 @pytest.mark.parametrize(
