@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from flow_cache.video import VideoSource, content_digest, frame_files
 from slimdp.config import (
     LOSS,
     DataSource,
+    LossTerm,
     TaughtSettings,
     TrainConfig,
     config_from_dict,
@@ -220,7 +222,7 @@ class FitPlan:
                 ),
                 model=known.model,
                 crop=known.crop,
-                loss=known.loss,
+                loss=self._loss(known.loss, config.loss),
                 surface=known.surface,
                 imports=known.imports,
             )
@@ -228,6 +230,25 @@ class FitPlan:
         for override in self.settings.overrides:
             apply_override(values, override)
         return config_from_dict(values, " ".join(["the settings of the training", *self.settings.overrides]))
+
+    @cached_property
+    def unserved_terms(self) -> tuple[str, ...]:
+        """Terms of the weights' loss that need second pictures or a teacher, of which a fit has none."""
+        loss = {} if self.weights is None else load_checkpoint(self.weights).config.loss
+        return tuple(
+            name for name, term in loss.items() if term.weight and (term.needs_pairs or term.needs_teacher)
+        )
+
+    def _loss(self, known: Mapping[str, LossTerm], usual: Mapping[str, LossTerm]) -> Mapping[str, LossTerm]:
+        """The weights' loss without these terms; what a teacher alone taught is learned from the labels."""
+        loss = {}
+        for name, term in known.items():
+            if name in self.unserved_terms:
+                term = term.replace(weight=0.0)
+            elif f"taught_{name}" in self.unserved_terms and not term.weight and name in usual:
+                term = usual[name]
+            loss[name] = term
+        return loss
 
     def _steps_of_weights(self) -> int:
         named = any(each.startswith("stages.0.steps=") for each in self.settings.overrides)

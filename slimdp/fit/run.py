@@ -95,21 +95,26 @@ def _run_plan(plan: FitPlan, run: Run) -> Path:
     _run_step(plan.frames_step(), run)
     if plan.reach and not plan.carries:
         log_line("== no labelled video has a second frame, and so no labels are carried")
-    _write_settings(plan.training, plan.train_config)
+    config = plan.train_config()
+    if left_out := [name for name in plan.unserved_terms if not config.loss[name].weight]:
+        log_line(
+            f"== the weights were trained with loss.{' and loss.'.join(left_out)}, which needs a second "
+            "picture of each person or a teacher; here is neither, and it is left out"
+        )
+    _write_settings(plan.training, config)
     for step in plan.steps()[1:]:
         if plan.training_again in map(Path, step.command):
-            _write_settings(plan.training_again, plan.self_config)
+            _write_settings(plan.training_again, plan.self_config())
         _run_step(step, run)
     page = write_fit_page(plan)
     log_line(f"== done: {page}")
     return page
 
 
-def _write_settings(file: Path, config: Callable[[], TrainConfig]) -> None:
+def _write_settings(file: Path, config: TrainConfig) -> None:
     """Write the settings of a training, once: what is there is the user's to change."""
-    values = config_to_dict(config())
     if not file.exists():
-        write_text(file, f"# slimdp fit\n{dump_yaml(values)}")
+        write_text(file, f"# slimdp fit\n{dump_yaml(config_to_dict(config))}")
 
 
 def _decide_reach(plan: FitPlan, run: Run) -> int:

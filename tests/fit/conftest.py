@@ -15,6 +15,7 @@ from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 
 SIDE, FRAMES, LABELLED = 96, 12, 5
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+SMALL = ["model.stacks=1", "model.features=16", "crop.size=64"]
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,4 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_config() -> TrainConfig:
-    return load_config(
-        EXPERIMENTS / "stills_64.yaml", ["model.stacks=1", "model.features=16", "crop.size=64"]
-    )
+    return load_config(EXPERIMENTS / "stills_64.yaml", SMALL)

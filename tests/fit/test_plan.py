@@ -21,7 +21,7 @@ from slimdp.settings_file import dump_yaml
 from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
 from slimdp.training.distributed import ALONE
 from slimdp.training.stage_data import check_stages
-from tests.fit.conftest import EXPERIMENTS, small_config
+from tests.fit.conftest import EXPERIMENTS, SMALL, small_config
 from tests.training.test_picture_network import BoxedSettings
 
 
@@ -168,6 +168,46 @@ def test_a_backbone_that_learned_slowly_does_so_when_it_is_fitted(walk: Path, tm
     save_checkpoint(weights, Checkpoint(config, 1, 0, model=build_model(config).state_dict()))
     (stage,) = plan_of(walk, tmp_path, weights).train_config().stages
     assert stage.backbone_rate == 0.1
+
+
+def weights_with(out: Path, *overrides: str) -> Path:
+    """The end of a training with other settings."""
+    config = load_config(EXPERIMENTS / "stills_64.yaml", [*SMALL, *overrides])
+    save_checkpoint(out, Checkpoint(config, 1, 0, model=build_model(config).state_dict()))
+    return out
+
+
+def test_terms_that_need_pairs_or_a_teacher_are_left_out(walk: Path, tmp_path: Path) -> None:
+    """A fit has no second pictures, and nobody teaches it."""
+    told = (
+        "motion={kind: tps, propagate: true}",
+        "loss.equivariance=1.0",
+        "loss.taught_part=2",
+        "loss.part=3",
+    )
+    weights = weights_with(tmp_path / "weights.pt", *told)
+    plan = plan_of(walk, tmp_path, weights, self_train=True)
+    config = plan.train_config()
+    check_stages(config, ALONE)
+    assert set(plan.unserved_terms) == {"equivariance", "taught_part"}
+    assert [config.loss[name].weight for name in ("equivariance", "taught_part", "part", "uv")] == [
+        0,
+        0,
+        3,
+        10,
+    ]
+    asked = ("motion={kind: tps, propagate: true}", "loss.equivariance=0.5")  # who wants pairs can have them
+    config = plan_of(walk, tmp_path, weights, overrides=asked).train_config()
+    check_stages(config, ALONE)
+    assert config.loss["equivariance"].weight == 0.5
+
+
+def test_weights_that_a_teacher_alone_taught_learn_the_labels_by_the_usual_loss(
+    walk: Path, tmp_path: Path
+) -> None:
+    weights = weights_with(tmp_path / "weights.pt", "loss={part: 0, uv: 0, taught_part: 1, taught_uv: 10}")
+    loss = plan_of(walk, tmp_path, weights).train_config().loss
+    assert [loss[name].weight for name in ("taught_part", "taught_uv", "part", "uv")] == [0, 0, 1, 10]
 
 
 def test_commands_that_read_weights_import_what_they_need(walk: Path, weights: Path, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from flow_cache.video import name_sources
 from slimdp.__main__ import main
-from slimdp.config import ConfigError
+from slimdp.config import ConfigError, load_config
 from slimdp.data import read_annotations
 from slimdp.fit import FitSettings, FitStopped, fit
 from slimdp.settings_file import read_settings
-from tests.fit.conftest import LABELLED
+from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from tests.fit.conftest import EXPERIMENTS, LABELLED, SMALL
 
 
 class Commands:
@@ -155,6 +156,16 @@ def test_a_given_reach_needs_no_look_at_the_weights(walk: Path, weights: Path, t
     commands = Commands(tmp_path)
     run(walk, tmp_path, commands, weights=str(weights), reach=0)
     assert commands.ran == ["frames", "doctor", "train", "predict", "video"]
+
+
+def test_what_of_the_weights_loss_is_left_out_is_said(walk: Path, tmp_path: Path) -> None:
+    config = load_config(
+        EXPERIMENTS / "stills_64.yaml", [*SMALL, "motion={kind: tps}", "loss.equivariance=1"]
+    )
+    weights, out = tmp_path / "weights.pt", tmp_path / "run"
+    save_checkpoint(weights, Checkpoint(config, 1, 0, model=build_model(config).state_dict()))
+    run(walk, out, Commands(out), weights=str(weights), reach=0)
+    assert "the weights were trained with loss.equivariance, which needs" in (out / "fit.log").read_text()
 
 
 def test_weights_that_are_not_there_are_named_before_any_work(walk: Path, tmp_path: Path) -> None:
