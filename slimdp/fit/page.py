@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from flow_cache.images import decode_image
-from slimdp.config import load_config
 from slimdp.data import AnnotationSet, read_annotations
 from slimdp.evaluation import (
     POINT_SCORES,
@@ -26,6 +25,7 @@ from slimdp.report.drawing import contact_sheet, evenly_spread
 from slimdp.report.plots import Curve, training_plot
 from slimdp.report.run_page import Film, Picture, Section, Table, write_run_page
 from slimdp.surface import load_surface
+from slimdp.training.checkpoint import load_checkpoint
 from slimdp.training.run_folder import read_metrics
 
 PEOPLE_SHOWN = 8
@@ -50,11 +50,11 @@ def _sections(plan: FitPlan) -> Iterator[Section]:
     folders = [f"{video.name}: {plan.video_folder(video)}" for video in plan.videos]
     yield Section("The videos", folders, films=films)
     yield _labels_section(plan, labelled)
-    config = load_config(plan.training)  # which the user may have changed
+    config = load_checkpoint(plan.trained).config
     begins = "scratch." if plan.weights is None else f"{plan.weights}."
     told = [f"{config.stages[0].steps} steps, crops of {config.crop.size} px, from {begins}"]
     if plan.settings.self_train:
-        more = load_config(plan.training_again).stages[0].steps
+        more = load_checkpoint(plan.checkpoint).config.stages[0].steps
         told.append(f"{more} more, with what it was sure of in the frames without labels.")
     curves = map(_training_picture, (plan.trained, plan.checkpoint) if len(told) > 1 else (plan.trained,))
     yield Section("Training", told, pictures=[curve for curve in curves if curve is not None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,9 @@ class FitStep:
     title: str
     command: tuple[str, ...]  # the words behind `slimdp`
     done: Path | None = None  # what is there once it has ended; None: it finds out itself
+    settings: Path | None = None  # of a training, which what is done must have had
+    network: Path | None = None  # a checkpoint of this run that it asks; of another one it is done anew
+    makes: tuple[Path, ...] = ()  # what is then out of date
 
     @property
     def line(self) -> str:
@@ -329,9 +332,12 @@ class FitPlan:
         if self.settings.self_train:
             found += [self._find(video) for video in self.videos]
             title = "train again, with what the network is sure of"
-            found.append(self._train(title, self.training_again, self.trained, self.checkpoint))
+            again = self._train(title, self.training_again, self.trained, self.checkpoint)
+            makes = (self.checkpoint.parent, self.training_again)
+            found.append(replace(again, network=self.trained, makes=makes))
         title = "predict the people of the labelled frames"
-        found.append(self._predict(title, self.checkpoint, self.data, self.predictions))
+        predict = self._predict(title, self.checkpoint, self.data, self.predictions)
+        found.append(replace(predict, network=self.checkpoint, makes=(self.predictions,)))
         return found + [self._video(video) for video in self.videos]
 
     def _doctor(self) -> FitStep:
@@ -369,7 +375,7 @@ class FitPlan:
         words = ["train", str(settings), "--out", str(done.parent), "--resume"]
         if initial is not None:
             words += ["--initial", str(initial)]
-        return FitStep(title, (*words, "--device", self.settings.device), done)
+        return FitStep(title, (*words, "--device", self.settings.device), done, settings)
 
     def _predict(self, title: str, checkpoint: Path | None, data: Path, out: Path) -> FitStep:
         words: tuple[str, ...] = ("predict", str(checkpoint), "--annotations", str(data / LABELS))
@@ -378,14 +384,18 @@ class FitPlan:
         return FitStep(title, (*words, "--device", self.settings.device), out)
 
     def _video(self, video: VideoSource) -> FitStep:
-        words = self._look(video, self.checkpoint, self.video_folder(video))
-        return FitStep(f"predict all frames of {video.name}", words)
+        out = self.video_folder(video)
+        words = self._look(video, self.checkpoint, out)
+        return FitStep(f"predict all frames of {video.name}", words, network=self.checkpoint, makes=(out,))
 
     def _find(self, video: VideoSource) -> FitStep:
-        words = self._look(video, self.trained, self.found(video))
+        out = self.found(video)
+        words = self._look(video, self.trained, out)
         return FitStep(
             f"find people in the frames of {video.name}, and say where they are sure to be",
             (*words, "--write", PeopleFolder.name),
+            network=self.trained,
+            makes=(out,),
         )
 
     def _look(self, video: VideoSource, checkpoint: Path, out: Path) -> tuple[str, ...]:

@@ -10,31 +10,37 @@ RUN/predictions.h5        the people of the labelled frames
 RUN/video/NAME/           dense pose of every frame of each video
 RUN/report.html           all of it to look at
 RUN/fit.json, RUN/fit.log what the run was begun with, and what was done when
+RUN/made_with.json        by which checkpoint what comes after the training was made
+NAME.before               what an earlier one made, after the network was trained again
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from flow_cache.runtime.atomic import write_json, write_text
+from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from flow_cache.runtime.lock import HeldError, held_folder
 from flow_cache.runtime.progress import log_line, logged_to, shown
+from flow_cache.runtime.words import quoted
 from flow_cache.video import VideoSource
-from slimdp.config import ConfigError, TrainConfig, config_to_dict
+from slimdp.config import ConfigError, TrainConfig, config_to_dict, load_config
 from slimdp.data import read_annotations
 from slimdp.data.labelled_frames import LABELS
 from slimdp.fit.page import score_labelled, write_fit_page
 from slimdp.fit.plan import KNOWS_PERCENT, REACH, VIDEO_CONTENT, FitPlan, FitSettings, FitStep
 from slimdp.inference.weights import NONE_SHIPPED, SHIPPED, find_weights
 from slimdp.settings_file import differences, dump_yaml
+from slimdp.training.checkpoint import changed_settings, load_checkpoint
 
 #: Runs a command of slimdp in this process, from its words; returns its exit code.
 Run = Callable[[Sequence[str]], int]
-ABOUT, LOG = "fit.json", "fit.log"
+ABOUT, LOG, MADE_WITH = "fit.json", "fit.log", "made_with.json"
 
 
 class FitStopped(ValueError):
@@ -56,8 +62,8 @@ def fit(
         settings: what differs from the defaults.
 
     Raises:
-        ConfigError: weights that are not there, impossible settings, or a folder that another run uses or
-            has filled.
+        ConfigError: weights that are not there, impossible settings, settings that were changed after the
+            training, or a folder that another run uses or has filled.
         FitStopped: a command has failed.
     """
     settings = settings or FitSettings()
@@ -103,6 +109,7 @@ def _run_plan(plan: FitPlan, run: Run) -> Path:
         )
     _write_settings(plan.training, config)
     for step in plan.steps()[1:]:
+        _set_outdated_aside(plan.out, step)
         if plan.training_again in map(Path, step.command):
             _write_settings(plan.training_again, plan.self_config())
         _run_step(step, run)
@@ -115,6 +122,36 @@ def _write_settings(file: Path, config: TrainConfig) -> None:
     """Write the settings of a training, once: what is there is the user's to change."""
     if not file.exists():
         write_text(file, f"# slimdp fit\n{dump_yaml(config_to_dict(config))}")
+
+
+def _set_outdated_aside(out: Path, step: FitStep) -> None:
+    """Rename what a step made with another checkpoint than that of now, so that it is made anew."""
+    if step.network is None:
+        return
+    record, key = out / MADE_WITH, str(step.makes[0].relative_to(out))
+    made = read_json(record) if record.exists() else {}
+    digest = file_sha256(step.network).hex()
+    if made.get(key, digest) != digest:
+        for path in filter(Path.exists, step.makes):
+            before = path.with_name(f"{path.name}.before")
+            shutil.rmtree(before) if before.is_dir() else before.unlink(missing_ok=True)
+            path.rename(before)
+            log_line(f"== {path} is of another network than {step.network} now: it is made anew; {before}")
+    # Before the step begins: what it leaves when it is stopped is of this checkpoint.
+    write_json(record, {**made, key: digest})
+
+
+def _require_trained_so(step: FitStep) -> None:
+    """Refuse a training that is done where its settings have been changed since."""
+    assert step.settings is not None
+    assert step.done is not None
+    wanted = load_config(step.settings)
+    if changed := changed_settings(load_checkpoint(step.done).config, wanted):
+        raise ConfigError(
+            f"{step.settings} was changed after {step.done} was trained (key: there, now): "
+            f"{'; '.join(changed)}; change it back, or train again with it after: rm -r "
+            f"{quoted(step.done.parent)}"
+        )
 
 
 def _decide_reach(plan: FitPlan, run: Run) -> int:
@@ -164,6 +201,8 @@ def _begin(plan: FitPlan) -> None:
 
 def _run_step(step: FitStep, run: Run) -> None:
     there = step.done is not None and step.done.exists()
+    if there and step.settings is not None:
+        _require_trained_so(step)
     log_line(f"== {step.title}{': done before' if there else ''}\n{step.line}")
     if not there and run(step.command):
         raise FitStopped(f"it stopped there ({step.title}); the same command goes on when that is mended")

@@ -226,14 +226,19 @@ def _misfits(
 
 def check_same_settings(path: Path, saved: TrainConfig, wanted: TrainConfig) -> None:
     """Refuse to go on with a run whose settings were others; raises ConfigError naming each key."""
-    there, now = config_to_dict(saved), config_to_dict(wanted)
-    for key in FREE_KEYS:
-        del there[key], now[key]
-    if changed := list(differences(there, now)):
+    if changed := changed_settings(saved, wanted):
         raise ConfigError(
             f"{path} was trained with other settings (key: there, now): {'; '.join(changed)}. "
             "Go on with its settings, or train into another folder"
         )
+
+
+def changed_settings(saved: TrainConfig, wanted: TrainConfig) -> list[str]:
+    """What differs of what is learned, as `key: there, now` lines."""
+    there, now = config_to_dict(saved), config_to_dict(wanted)
+    for key in FREE_KEYS:
+        del there[key], now[key]
+    return list(differences(there, now))
 
 
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -15,7 +15,7 @@ from slimdp.config import ConfigError, load_config
 from slimdp.data import read_annotations
 from slimdp.fit import FitSettings, FitStopped, fit
 from slimdp.settings_file import read_settings
-from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from slimdp.training.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from tests.fit.conftest import EXPERIMENTS, LABELLED, SMALL
 
 
@@ -36,7 +36,11 @@ class Commands:
         if words[0] == "train":
             folder = Path(words[words.index("--out") + 1])
             folder.mkdir(exist_ok=True)
-            (folder / ("stage_fit_2.pt" if folder.name == "self" else "stage_fit.pt")).touch()
+            config = load_config(Path(words[1]))
+            end = folder / f"stage_{config.stages[-1].name}.pt"
+            save_checkpoint(end, Checkpoint(config, len(config.stages), 0, model={}))
+        if words[0] == "video":
+            Path(words[words.index("--out") + 1]).mkdir(parents=True, exist_ok=True)
         return 0
 
 
@@ -128,6 +132,47 @@ def test_settings_that_were_changed_by_hand_are_kept(walk: Path, tmp_path: Path)
     file.write_text(file.read_text().replace("steps: 1500", "steps: 7"))
     run(walk, tmp_path, Commands(tmp_path), weights="scratch", reach=3)
     assert read_settings(file)["stages"][0]["steps"] == 7
+
+
+def change(file: Path, old: str, new: str) -> None:
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def test_settings_that_were_changed_after_the_training_are_refused(walk: Path, tmp_path: Path) -> None:
+    told = {"weights": "scratch", "reach": 0}
+    run(walk, tmp_path, Commands(tmp_path), **told)
+    change(tmp_path / "settings.yaml", "log_every: 25", "log_every: 10")  # of which nothing is learned
+    run(walk, tmp_path, commands := Commands(tmp_path), **told)
+    assert commands.ran == ["frames", "doctor", "video"]
+    change(tmp_path / "settings.yaml", "steps: 1500", "steps: 4000")
+    with pytest.raises(ConfigError, match=rf"stages\.0\.steps: 1500, 4000;.*rm -r {tmp_path / 'train'}$"):
+        run(walk, tmp_path, Commands(tmp_path), **told)
+
+
+def test_what_came_of_a_network_is_made_anew_when_it_is_trained_again(walk: Path, tmp_path: Path) -> None:
+    told = {"weights": "scratch", "reach": 0, "self_train": True}
+    run(walk, tmp_path, Commands(tmp_path), **told)
+    later = ["video", "train", "predict", "video"]
+    change(tmp_path / "settings.yaml", "steps: 1500", "steps: 4000")
+    shutil.rmtree(tmp_path / "train")
+    with pytest.raises(FitStopped):  # and also where this is stopped in between
+        run(walk, tmp_path, Commands(tmp_path, fails="predict"), **told)
+    assert not (tmp_path / "predictions.h5").exists()
+    run(walk, tmp_path, commands := Commands(tmp_path), **told)
+    assert commands.ran == ["frames", "doctor", "video", "predict", "video"]
+    assert read_settings(tmp_path / "settings_self.yaml")["stages"][0]["steps"] == 4000
+    assert load_checkpoint(tmp_path / "self" / "stage_fit_2.pt").config.stages[0].steps == 4000
+    log = (tmp_path / "fit.log").read_text()
+    for made in ("found/walk", "self", "settings_self.yaml", "predictions.h5", "video/walk"):
+        assert (tmp_path / f"{made}.before").exists()
+        assert log.count(f"== {tmp_path / made} is of another network") == 1
+    change(tmp_path / "settings_self.yaml", "steps: 4000", "steps: 2000")
+    with pytest.raises(ConfigError, match=rf"settings_self\.yaml was changed.*rm -r {tmp_path / 'self'}$"):
+        run(walk, tmp_path, Commands(tmp_path), **told)
+    shutil.rmtree(tmp_path / "self")
+    run(walk, tmp_path, commands := Commands(tmp_path), **told)
+    assert commands.ran == ["frames", "doctor", *later]
 
 
 @pytest.mark.parametrize(("percent", "carries"), [(68.4, False), (30.0, True)])
