@@ -22,6 +22,7 @@ from measuring import make_parser
 
 from flow_cache.runtime.atomic import atomic_write, write_json
 from slimdp.config import load_config
+from slimdp.report.plots import Drawn, add_legend, show_as_written
 from slimdp.training.run_folder import read_metrics
 
 SCORES = ("5cm", "10cm", "20cm")
@@ -56,21 +57,25 @@ def draw(rows: dict[Path, list[dict[str, Any]]], path: Path) -> None:
     """Loss above, scores below; runs differ by line style, thresholds by colour."""
     figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
     loss, scores = figure.subplots(2, 1, sharex=True)
+    runs: list[tuple[str, Drawn]] = []
+    thresholds: list[tuple[str, Drawn]] = []
     for (run, of_run), style in zip(rows.items(), STYLES * len(rows)):
         steps, values = _curve(of_run, "loss/total")
-        loss.plot(steps, values, style, color="#444444", label=run.name)
+        runs += [(run.name, line) for line in loss.plot(steps, values, style, color="#444444")]
         for key, colour in zip(SCORES, COLOURS):
             steps, values = _curve(of_run, f"validation/localization {key}")
-            label = f"within {key.removesuffix('cm')} cm" if style == STYLES[0] else None
-            scores.plot(steps, values, style, marker="o", markersize=3, color=colour, label=label)
+            lines = scores.plot(steps, values, style, marker="o", markersize=3, color=colour)
+            if run == next(iter(rows)):
+                thresholds += [(f"within {key.removesuffix('cm')} cm", line) for line in lines]
         for end in _ends(of_run).values():
             for axes in (loss, scores):
                 axes.axvline(end["step"], color="#bbbbbb", linewidth=0.8)
     loss.set(ylabel="loss")
     scores.set(ylabel="points found, localization only, %", xlabel="step", ylim=(0, 100))
-    for axes in (loss, scores):
+    for axes, entries in ((loss, runs), (scores, thresholds)):
         axes.grid(alpha=0.3)
-        axes.legend(loc="best", fontsize=8)
+        add_legend(axes, entries, loc="best", fontsize=8)
+    show_as_written(figure)
     FigureCanvasAgg(figure).print_png(str(path))
 
 

@@ -146,7 +146,9 @@ def text_strip(text: str, width: int, height: int = 20) -> np.ndarray:
     figure = Figure(figsize=((width + 0.01) / 100, (height + 0.01) / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     size = 0.45 * height
-    label = figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=size, color="#222222")
+    label = figure.text(
+        0.5, 0.5, text, ha="center", va="center", fontsize=size, color="#222222", parse_math=False
+    )
     # Letters sit on whole pixels, so the width does not simply follow the size.
     while label.get_window_extent(canvas.get_renderer()).width > 0.96 * width and size > 2:
         size *= 0.9

@@ -6,15 +6,17 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from flow_cache.runtime.atomic import write_text
@@ -29,6 +31,8 @@ _TICK_GAP = 0.13
 _INSIDE = 4
 #: Names of rows are broken where they have more letters.
 _NAME_LETTERS = 34
+#: What a legend shows an example of: a line, or one with its bars.
+Drawn = Artist | tuple[Artist, ...]
 _GRID, _INK = "#dddddd", "#222222"
 
 
@@ -68,11 +72,12 @@ def curve_plot(
     if not 1 <= len(curves) <= len(COLOURS):
         raise ValueError(f"{len(curves)} curves, but 1 to {len(COLOURS)} can be told apart")
     figure, axes = _figure(4.2, 3.1)
+    entries: dict[str, Drawn] = {}
     for (name, curve), colour, marker in zip(curves.items(), COLOURS, MARKERS):
         spread = [curve.y - curve.low, curve.high - curve.y]
-        axes.errorbar(
+        entries[name] = axes.errorbar(
             curve.x, curve.y, spread, color=colour, marker=marker, markersize=4.5, linewidth=1.6,
-            elinewidth=1.1, capsize=2.5, label=name,
+            elinewidth=1.1, capsize=2.5,
         )  # fmt: skip
         if paper and name in paper:
             axes.plot(paper[name].x, paper[name].y, color=colour, linewidth=1, linestyle="--")
@@ -82,15 +87,14 @@ def curve_plot(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set(xlabel=x_title, ylabel=y_title)
-    entries, names = axes.get_legend_handles_labels()
+    named = list(entries.items())
     if paper:
-        entries.append(Line2D([], [], color="#777777", linewidth=1, linestyle="--"))
-        names.append("paper")
-    if len(names) <= _INSIDE:
-        axes.legend(entries, names, loc="best", frameon=False, fontsize=8.5)
+        named.append(("paper", Line2D([], [], color="#777777", linewidth=1, linestyle="--")))
+    if len(named) <= _INSIDE:
+        add_legend(axes, named, loc="best", frameon=False, fontsize=8.5)
     else:
-        figure.set_figheight(3.1 + 0.18 * len(names))
-        figure.legend(entries, names, loc="outside lower left", frameon=False, fontsize=8.5)
+        figure.set_figheight(3.1 + 0.18 * len(named))
+        add_legend(figure, named, loc="outside lower left", frameon=False, fontsize=8.5)
     return _drawn(figure)
 
 
@@ -150,6 +154,20 @@ def training_plot(
     return _drawn(figure)
 
 
+def add_legend(place: Axes | Figure, entries: Sequence[tuple[str, Drawn]], **looks: Any) -> None:
+    """A legend that shows every name as it is: matplotlib leaves out those that begin with an underscore."""
+    drawn: list[Any] = [entry for _, entry in entries]  # bars too, which matplotlib's types leave out
+    legend = place.legend(drawn, ["?"] * len(entries), **looks)
+    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
+        text.set_text(name)
+
+
+def show_as_written(figure: Figure) -> None:
+    """Let names and titles be no formulas, as matplotlib takes them where two dollars are in them."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+
+
 def ticks_apart(x: np.ndarray, log: bool) -> list[float]:
     """Those of some numbers that an axis has room for, the least and the largest among them."""
     values = np.unique(x)
@@ -193,6 +211,7 @@ def _light(axes: Axes) -> None:
 
 def _drawn(figure: Figure) -> Plot:
     svg, png = io.BytesIO(), io.BytesIO()
+    show_as_written(figure)
     # Letters are laid out as DejaVu Sans, and drawn in what the reader has: a plot weighs a tenth.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "slimdp"}):
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
@@ -210,16 +229,19 @@ def curve_image(curves: Mapping[str, PointCurve], title: str = "") -> np.ndarray
     figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
+    entries: list[tuple[str, Drawn]] = []
     for (name, curve), colour in zip(curves.items(), COLOURS):
         # No point is nearer than 0.
         t, ratio = np.concatenate([[0], curve.thresholds_cm]), np.concatenate([[0], curve.ratio])
-        axes.plot(t, ratio, color=colour, linewidth=1.8, label=name)
+        (line,) = axes.plot(t, ratio, color=colour, linewidth=1.8)
+        entries.append((name, line))
         # NaN, where there is no interval, draws nothing.
         axes.fill_between(curve.thresholds_cm, *curve.interval, color=colour, alpha=0.18, linewidth=0)
     axes.set(xlim=(0, max(curve.thresholds_cm.max() for curve in curves.values())), ylim=(0, 100))
     axes.set(xlabel="distance along the body, cm", ylabel="points within it, %", title=title)
     _light(axes)
-    axes.legend(loc="lower right", frameon=False)
+    add_legend(axes, entries, loc="lower right", frameon=False)
+    show_as_written(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 

@@ -123,6 +123,16 @@ def test_long_titles_shrink() -> None:
     assert (strip[:, -2:] > 200).all()
 
 
+@pytest.mark.parametrize("text", ["price$1_$2.jpg", "a $5 to $10", "x$\\foo$", "a\\b$", "_under"])
+def test_a_text_is_no_formula(text: str) -> None:
+    """A file may be called so."""
+    strip = text_strip(text, 200)
+    assert strip.shape == (20, 200, 3)
+    without_dollars = text_strip(text.replace("$", "S"), 200)  # as wide, where the dollars are drawn
+    inked = [np.flatnonzero((each < 128).any(axis=(0, 2))) for each in (strip, without_dollars)]
+    assert np.ptp(inked[0]) == pytest.approx(np.ptp(inked[1]), abs=4)
+
+
 def test_png_round_trip(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3)).astype(np.uint8)
     save_png(tmp_path / "a" / "b.png", image)

@@ -50,6 +50,30 @@ def test_names_are_written_and_escaped_and_nothing_is_fetched() -> None:
     assert curve_plot({"a": a_curve(1, 2)}, "x", "y") == curve_plot({"a": a_curve(1, 2)}, "x", "y")
 
 
+#: A file or a row may be called so, which matplotlib takes for a formula, or leaves out of a legend.
+ODD_NAMES = ("price$1_$2.jpg", "x$\\foo$", "_hidden", "a\\b$", "$")
+
+
+@pytest.mark.parametrize("count", [3, len(ODD_NAMES)])  # beside the curves, and below the plot
+def test_names_are_no_formulas_and_none_is_left_out(count: int) -> None:
+    names = ODD_NAMES[-count:]
+    chart = curve_plot({name: a_curve(1, 2) for name in names}, "x $a_b$", "y $^$")
+    assert [text for text in texts(chart) if text in names] == list(names)
+    assert {"x $a_b$", "y $^$"} <= set(texts(chart))
+    drawn = texts(row_plot([(name, [1.0]) for name in names], "$x$"))
+    assert [text for text in drawn if text in names] == list(names)
+    assert "$x$" in drawn
+    assert "$a_b$" in texts(training_plot(a_curve(1, 2), None, "$a_b$"))
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_curve_of_an_odd_name_is_in_the_legend(name: str) -> None:
+    cm, ratio = np.array([10.0, 20.0]), np.array([90.0, 95.0])
+    image = curve_image({name: PointCurve(cm, ratio, np.stack([ratio - 1, ratio + 1]))}, title="price $1_$2")
+    lower_right = image[image.shape[0] // 2 :, image.shape[1] // 2 :].astype(int)  # the curve is not there
+    assert (np.abs(lower_right - (31, 95, 168)).sum(axis=2) < 40).any()
+
+
 def test_higher_values_are_drawn_higher() -> None:
     image = pixels(curve_plot({"low": a_curve(10, 10), "high": a_curve(30, 30)}, "x", "y"))
     half = image[:, : image.shape[1] // 2].astype(int)
