@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from slimdp.inference.detectors import (
     make_detector,
 )
 from slimdp.inference.detectors.checked import checked_boxes, checked_xywh
-from slimdp.inference.detectors.detector import LEAST_SCORE, no_boxes
+from slimdp.inference.detectors.detector import LEAST_SCORE, no_boxes, require_score
 from slimdp.inference.error_bars import load_error_bars
 from slimdp.inference.image_pose import ImagePose, PersonPose
 from slimdp.inference.mirrored import mirror_symmetry
@@ -101,6 +102,8 @@ class DensePose:
             ValueError: no such weights, detector, surface or device, a score that cannot be, or parts that
                 are not the network's.
         """
+        if score is not None:
+            require_score(score)
         path, place = find_weights(weights), choose_device(device or "auto")
         if isinstance(detector, str):
             with contextlib.suppress(VideoWantedError):  # `video` makes it
@@ -187,8 +190,9 @@ class DensePose:
 
         Raises:
             ValueError: an input that is missing or damaged, an unknown output, an `out` of something else, a
-                detector of yours that finds what no boxes are.
+                detector of yours that finds what no boxes are, a number that cannot be.
         """
+        _require_whole(reach=reach, every=every, frames=frames, batch=batch)
         source = open_frames(Path(video), rate)
         names = list(dict.fromkeys([write] if isinstance(write, str) else write))
         writers = [lookup("slimdp.writers", name, "write") for name in names]
@@ -259,6 +263,13 @@ def _named(words: str, score: float | None, device: str, frames: FrameSource | N
     detector, said = make_detector(words, request)
     _LOG.info(said)
     return detector
+
+
+def _require_whole(**values: int | None) -> None:
+    """Raise ValueError for a value that is no whole number, unless nobody chose it."""
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise ValueError(f"{name} = {value!r}, but a whole number is wanted")
 
 
 def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:

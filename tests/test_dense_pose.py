@@ -433,6 +433,46 @@ def test_what_cannot_be_loaded_is_named(weights: Path, tmp_path: Path) -> None:
         DensePose.load(weights, detector="crystal ball")
 
 
+@pytest.mark.parametrize("detector", [None, "auto", "follow", TwoPeople()])
+@pytest.mark.parametrize("score", [7.0, -3.0, float("nan"), "0.5", True])
+def test_a_score_that_cannot_be_is_refused(weights: Path, detector: object, score: object) -> None:
+    with pytest.raises(ValueError, match=r"score = .*, but a number in 0\.\.1 is wanted"):
+        DensePose.load(weights, detector=detector, score=score)  # type: ignore[arg-type]
+
+
+def test_the_command_refuses_a_score_that_cannot_be(
+    weights: Path, tmp_path: Path, image: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(image).save(tmp_path / "a.png")
+    words = [tmp_path / "a.png", "--out", tmp_path / "out", "--weights", weights, "--detector", "follow"]
+    assert main(["video", *map(str, words), "--score", "7"]) == 2
+    assert "score = 7.0, but a number in 0..1 is wanted" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"reach": 1.5}, "reach = 1.5, but a whole number"),
+        ({"every": "2"}, "every = '2', but a whole number"),
+        ({"frames": 2.0}, "frames = 2.0, but a whole number"),
+        ({"batch": True}, "batch = True, but a whole number"),
+        ({"rate": "x"}, "rate = 'x', but a number of images a second"),
+        ({"reach": 0}, "reach 0"),
+        ({"every": 0}, "every"),
+        ({"frames": 0}, "frames = 0"),
+        ({"batch": 0}, "batch = 0"),
+    ],
+)
+def test_numbers_of_a_video_that_cannot_be_are_refused(
+    model: DensePose, tmp_path: Path, image: np.ndarray, told: dict, message: str
+) -> None:
+    (tmp_path / "walk").mkdir()
+    Image.fromarray(image).save(tmp_path / "walk" / "0.png")
+    with pytest.raises(ValueError, match=message):
+        model.video(tmp_path / "walk", tmp_path / "out", **told)
+
+
 def test_importing_slimdp_loads_no_library() -> None:
     code = "import slimdp, sys; print(sorted({'torch', 'cv2', 'numpy', 'av'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

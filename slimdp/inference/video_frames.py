@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Rational, Real
 from pathlib import Path
 
 import numpy as np
@@ -137,11 +138,18 @@ def open_frames(path: Path, rate: Fraction | float | None = None) -> FrameSource
 
 def _usable_rate(rate: Fraction | float) -> Fraction:
     """A rate as players have it, in whole numbers of 32 bits."""
+    _require_number(rate)
     if not 1 / _FASTEST <= rate <= _FASTEST:
         wanted = f"{1 / _FASTEST:g} to {_FASTEST:g}"
         given = float(max(min(rate, _MOST_TOLD), -_MOST_TOLD))  # a fraction can be larger than any float
         raise FlowCacheError(f"a rate of {given:g} images a second, but {wanted} is wanted")
-    return Fraction(rate).limit_denominator(_FASTEST)
+    exact = rate if isinstance(rate, Rational) else float(rate)  # NumPy's numbers are no floats to Fraction
+    return Fraction(exact).limit_denominator(_FASTEST)
+
+
+def _require_number(rate: object) -> None:
+    if isinstance(rate, bool) or not isinstance(rate, Real):
+        raise FlowCacheError(f"rate = {rate!r}, but a number of images a second is wanted")
 
 
 def _images(path: Path, files: tuple[Path, ...], rate: Fraction) -> FrameSource:

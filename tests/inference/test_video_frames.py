@@ -78,6 +78,11 @@ def test_rates_that_no_player_knows_are_refused(tmp_path: Path) -> None:
     for rate in (0, -5, 1e-9, float("nan"), 10**9, 10**400, Fraction(-(10**400), 3)):
         with pytest.raises(FlowCacheError, match=r"a rate of .* images a second, but 0.0001 to 10000 is"):
             open_frames(tmp_path, rate)
+    assert open_frames(tmp_path, np.float32(12.5)).info.rate == Fraction(25, 2)
+    assert open_frames(tmp_path, np.int64(12)).info.rate == 12
+    for what in ("25", True, [25]):
+        with pytest.raises(FlowCacheError, match=r"rate = .*, but a number of images a second is wanted"):
+            open_frames(tmp_path, what)  # type: ignore[arg-type]
 
 
 def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:

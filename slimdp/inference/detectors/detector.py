@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +43,9 @@ class DetectorRequest:
     #: Reads a checkpoint: the network, in evaluation mode on the CPU, and the settings of its run.
     load: Callable[[Path], tuple[Any, Any]] | None = None
 
+    def __post_init__(self) -> None:
+        require_score(self.score)
+
 
 class DetectorKind(Protocol):
     """A class of detectors, as `DETECTORS` lists it: made from words, each object a `Detector`."""
@@ -55,6 +59,12 @@ class DetectorKind(Protocol):
     @classmethod
     def at_hand(cls) -> str | None:
         """What it would be made from if nothing were named; None where it would need something."""
+
+
+def require_score(score: float) -> None:
+    """Raise DetectorError for a least score of boxes that is not in 0..1."""
+    if isinstance(score, bool) or not isinstance(score, Real) or not 0 <= score <= 1:
+        raise DetectorError(f"score = {score!r}, but a number in 0..1 is wanted")
 
 
 def require_share(**values: float) -> None:

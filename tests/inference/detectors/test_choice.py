@@ -55,9 +55,11 @@ def test_unknown_names_list_the_known_ones() -> None:
         make_detector("torchvision:fast")
     with pytest.raises(DetectorError, match=r"no weights at none\.pth"):
         make_detector("torchvision:retinanet_resnet50_fpn:none.pth")
+    with pytest.raises(DetectorError, match="score 0; wanted more than 0 and at most 1"):
+        make_detector("torchvision", DetectorRequest(score=0))
     for score in (7, float("nan")):
-        with pytest.raises(DetectorError, match=f"score {score}; wanted more than 0 and at most 1"):
-            make_detector("torchvision", DetectorRequest(score=score))
+        with pytest.raises(DetectorError, match=rf"score = {score}, but a number in 0\.\.1 is wanted"):
+            DetectorRequest(score=score)
 
 
 def test_a_detector_of_ones_own_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
