@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,17 @@ class Study(Settings):
     def titles(self) -> dict[str, str]:
         """Of the rows by name: what readers see of them."""
         return {row.name: row.title or row.name for row in self.rows}
+
+    @property
+    def told_apart(self) -> dict[str, str]:
+        """Of the rows by name, where nothing else names them: "their title", or, where several have the same,
+        as options of a grid without titles give them, "their title (name)"."""
+        titles = self.titles
+        often = Counter(titles.values())
+        return {
+            name: title if often[title] == 1 or title == name else f"{title} ({name})"
+            for name, title in titles.items()
+        }
 
     @property
     def labels(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ def rows_image(swept: SweptStudy, on: str = "") -> PageImage:
             values[result.row].append(scores[main.score])
             lines.append((result.row, result.seed, *(scores.get(c.score) for c in study.columns.values())))
     breaks = np.cumsum([len(group.rows) for group in swept.groups])[:-1].tolist()
-    drawn = [(study.titles[name], each) for name, each in values.items()]
+    drawn = [(study.told_apart[name], each) for name, each in values.items()]
     words = "; ".join(f"{title} {main.told(float(np.mean(each)))}" for title, each in drawn if each)
     where = f", on {on}" if on else ""
     return _plot_image(
@@ -138,7 +138,7 @@ def _stack_figures(swept: SweptStudy) -> list[FigureSettings]:
             values["model"][config.model.STAGES] = None
             groups.setdefault(json.dumps(values, sort_keys=True), {}).setdefault(stages, name)
     curves = {
-        " / ".join(swept.study.titles[name] for name in by_stacks.values()): tuple(by_stacks.values())
+        " / ".join(swept.study.told_apart[name] for name in by_stacks.values()): tuple(by_stacks.values())
         for by_stacks in groups.values()
         if len(by_stacks) > 1
     }
@@ -178,7 +178,7 @@ def _training_image(
     stages = swept.runs[name, swept.study.seeds[0]].config.stages
     begins = np.cumsum([stage.steps for stage in stages])[:-1].tolist()
     rows = np.column_stack([curve.x, curve.y, curve.low, curve.high]).tolist()
-    told = swept.study.titles[name]
+    told = swept.study.told_apart[name]
     return _plot_image(
         f"{swept.key}_training_{name}",
         told,

@@ -163,7 +163,7 @@ def _panel(
         errors_m = point_errors([prediction], [person], surface).localization_m
         share, images = f"{100 * np.mean(errors_m <= 0.1):.0f} %", view.found_images(prediction, errors_m)
         words = f"{share} of the points within 10 cm", f"{share} within 10 cm"
-        drawn.append((row, swept.study.titles[row], *words, FOUND_TITLES, images))
+        drawn.append((row, swept.study.told_apart[row], *words, FOUND_TITLES, images))
     lines, cells = [], []
     for row, title, note, short, columns, images in drawn:
         photographs = tuple(
@@ -262,7 +262,7 @@ def texture_images(
     colours = [("labels", "_labels", _true_colours(surface, frames, pixels, bodies, images))]
     for row, predictions in found.items():
         maps = [_found_maps(*each) for each in zip(predictions, (p.image for p in frames), bodies)]
-        colours.append((swept.study.titles[row], row, texture_colours(surface, *_gather(maps, pixels))))
+        colours.append((swept.study.told_apart[row], row, texture_colours(surface, *_gather(maps, pixels))))
     textures = []
     for title, name, of_vertices in colours:
         drawn = texture_image(surface, views, of_vertices)

@@ -27,10 +27,10 @@ def rcp_image(swept: SweptStudy) -> PageImage | None:
         ratios = np.array([[each[name] for name in RCP_SCORES] for each in scores])  # seeds x distances, %
         mean = ratios.mean(axis=0)
         spread = ratios.std(axis=0, ddof=1) if len(scores) > 1 else np.zeros(len(mean))
-        curves[study.titles[row]] = Curve(np.array(RCP_CM), mean, mean - spread, mean + spread)
+        curves[study.told_apart[row]] = Curve(np.array(RCP_CM), mean, mean - spread, mean + spread)
         lines += [(row, t, *of_t) for t, of_t in zip(RCP_CM, np.stack([mean, spread], axis=1).tolist())]
         ours = {name: float(np.mean([each[score] for each in scores])) for name, score in RCP_AREAS.items()}
-        areas.append(f"{study.titles[row]} {_told(ours)} ({_told(_paper_areas(swept, row))})")
+        areas.append(f"{study.told_apart[row]} {_told(ours)} ({_told(_paper_areas(swept, row))})")
     if not curves:
         return None
     people = f"; people ({_told(study.rcp.people)})" if study.rcp.people else ""

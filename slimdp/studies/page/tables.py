@@ -66,7 +66,7 @@ def gain_table(swept: SweptStudy, on: str = "") -> PageTable | None:
     if not compared:
         return None
     one = len(swept.baselines) == 1
-    over = swept.study.titles[swept.baselines[0]] if one else "the baseline of the group"
+    over = swept.study.told_apart[swept.baselines[0]] if one else "the baseline of the group"
     percent = all(each.unit == "%" for each in swept.study.columns.values())
     spread = f"{'Percentage points; mean' if percent else 'Mean'} and standard deviation of the differences"
     return _beside_paper(
@@ -158,7 +158,7 @@ def _bodies(swept: SweptStudy, cells: Mapping[str, Sequence[Cell]], over: str = 
         ]
         if named:
             rows = tuple((words, tuple(cells[name])) for words, name in named)
-            bodies.append((heading(group, swept.groups, titles, over), rows))
+            bodies.append((heading(group, swept.groups, swept.study.told_apart, over), rows))
     return tuple(bodies)
 
 
@@ -174,7 +174,7 @@ def label_costs(results: Sequence[RunResult]) -> tuple[float | None, float | Non
 def settings_table(swept: SweptStudy) -> PageTable:
     """How the settings of each row differ from its baseline's, and those of the baselines from the first."""
     seed, first = swept.study.seeds[0], swept.baselines[0]
-    told = swept.study.titles[first]
+    told = swept.study.told_apart[first]
     cells = {}
     for name in swept.study.names:
         other = first if name in swept.baselines else swept.baseline_of(name)

@@ -119,7 +119,7 @@ class _Study:
         self.key, self.title, self.file = swept.key, study.title, str(study.file)
         self.id = "_".join(swept.key.split())  # of its part of the page: without what separates names there
         one = len(swept.baselines) == 1
-        self.baseline = study.titles[swept.baselines[0]] if one else "its group's baseline"
+        self.baseline = study.told_apart[swept.baselines[0]] if one else "its group's baseline"
         self.training = training_images(swept)
         self.training_open = len(self.training) <= _MOST_OPEN
         self.figures, self.left_out = study_figures(swept) if results else ([], [])

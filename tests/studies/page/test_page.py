@@ -6,6 +6,7 @@ import html
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -17,11 +18,12 @@ import pytest
 
 from slimdp.__main__ import main
 from slimdp.settings_file import dump_yaml, read_mapping
-from slimdp.studies import find_studies
+from slimdp.studies import Study, find_studies
 from slimdp.studies.page import ReportSettings, write, write_report
-from slimdp.studies.page.curves import study_figures, training_images
+from slimdp.studies.page.curves import _stack_figures, study_figures, training_images
 from slimdp.studies.page.person_panels import choose_rows, people_images, skin_share
-from slimdp.studies.swept import changed_runs
+from slimdp.studies.results import groups_of
+from slimdp.studies.swept import SweptStudy, changed_runs
 from slimdp.surface import BodySurface, load_surface
 from tests.studies.page.conftest import CLICKS, OTHER, PLAIN, ROWS, TITLE
 
@@ -214,6 +216,29 @@ def test_rows_that_differ_in_stacks_alone_are_drawn_unasked(swept_folder: Path) 
         [f"{PLAIN} / deep", "plain", "1"],
         [f"{PLAIN} / deep", "deep", "2"],
     ]
+
+
+def test_curves_over_stacks_of_rows_of_one_title_are_all_drawn(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    rows = {f"{name}-s{n}": f"base: base.yaml\nmodel: {{stacks: {n}}}\n{more}" for name, more in
+            (("a", ""), ("b", "stages: {1: {learning_rate: 2e-3}}\n")) for n in (1, 2)}  # fmt: skip
+    study = make_study(tmp_path / "study", rows, (0,))
+    study = study.replace(rows=tuple(row.replace(title="half") for row in study.rows))
+    swept = SweptStudy("study", study, (), (), groups_of(study.names))
+    (figure,) = _stack_figures(swept)
+    assert list(figure.curves.values()) == [("a-s1", "a-s2"), ("b-s1", "b-s2")]
+
+
+def test_titles_that_several_rows_have_are_told_apart_by_their_names(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    rows = dict.fromkeys(("one", "two", "three", "half"), "base: base.yaml\n")
+    study = make_study(tmp_path / "study", rows, (0,))
+    titles = ("half", "half", "whole", "")
+    rows_titled = tuple(row.replace(title=title) for row, title in zip(study.rows, titles, strict=True))
+    told = study.replace(rows=rows_titled).told_apart
+    assert told == {"one": "half (one)", "two": "half (two)", "three": "whole", "half": "half"}
 
 
 def test_the_cost_is_told(page: Path) -> None:

@@ -48,6 +48,17 @@ def test_a_curve_a_row_with_its_areas_beside_the_papers(swept_folder: Path) -> N
     assert image.data.startswith(b"<svg")
 
 
+def test_rows_of_one_title_have_a_curve_each(swept_folder: Path) -> None:
+    (swept,) = find_studies([swept_folder])
+    swept = with_scores(swept, {("plain", 0): 10, ("deep", 0): 20})
+    rows = tuple(row.replace(title="half") for row in swept.study.rows)
+    image = rcp_image(replace(swept, study=swept.study.replace(rows=rows)))
+    assert image is not None
+    assert "half (plain) 5.0 and 10.0" in image.caption
+    assert "half (deep) 10.0 and 20.0" in image.caption
+    assert [image.data.count(words) for words in (b"half (plain)", b"half (deep)")] == [1, 1]
+
+
 def test_of_rows_that_are_not_done_nothing_is_drawn(swept_folder: Path) -> None:
     (swept,) = find_studies([swept_folder])
     assert rcp_image(with_scores(swept, {})) is None
