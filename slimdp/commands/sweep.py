@@ -60,7 +60,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_input(command, option, type=str, nargs=2, action="append", default=[], metavar=names, help=about)
     command.add_argument("--status", action="store_true", help="say how far it is, and do nothing")
     add_output(
-        command, "--results", help="the file of scores, of this --out alone (default: scores.jsonl in it)"
+        command,
+        "--results",
+        help="a file for a copy of the scores, of this --out alone, which has scores.jsonl",
     )
     add_job_options(command)
     command.set_defaults(run=_sweep)

@@ -160,7 +160,7 @@ def run_status(
 
 def save_all_results(prepared: Prepared) -> Mapping[Path, RunResult]:
     """Write the scores that there are now, those from before among them; by the runs' folders."""
-    with held(prepared.results_file.with_name(_RESULTS_LOCK), wait=True):
+    with held(prepared.out / _RESULTS_LOCK, wait=True):
         results = prepared.known
         for run in prepared.todo:
             folder = run.folder_in(prepared.out)

@@ -51,7 +51,7 @@ def sweep(
         rows, seeds: only these; None: those of the study.
         jobs: runs side by side, each in a process of one thread; None: one a core, or one on a GPU.
         device: as for `train`.
-        results: the file of scores, written after every run; None: `out`/scores.jsonl.
+        results: a file for a copy of the scores, which `out`/scores.jsonl has anyway, after every run.
         log: what is done with lines for people.
 
     Raises:
@@ -248,7 +248,8 @@ def _check_jobs(jobs: int) -> None:
 
 def _begun(prepared: Prepared, log: Log) -> Prepared:
     """The same, whose folder is held, with the scores that are there written and what failed to be tried."""
-    before, file = _content(prepared.results_file), prepared.results_file
+    before = {file: _content(file) for file in prepared.results_files}
+    file = prepared.results_files[-1]  # that is asked for
     prepared.save(prepared.known)
     left_out = [each.run.name for each in prepared.states if each.changed and each.result is not None]
     if left_out:
@@ -258,8 +259,9 @@ def _begun(prepared: Prepared, log: Log) -> Prepared:
     if stale:
         told = "scored on other people or without a column that is new, so left out of"
         log(f"{told} {file}: {', '.join(run.name for run in stale)}")
-    if len(before.splitlines()) > len(_content(file).splitlines()):
-        log(f"{file} has fewer scores now; as it was: {keep_before(file, before)}")
+    for file, content in before.items():
+        if len(content.splitlines()) > len(_content(file).splitlines()):
+            log(f"{file} has fewer scores now; as it was: {keep_before(file, content)}")
     for run in prepared.todo:
         (run.folder_in(prepared.out) / FAILURE).unlink(missing_ok=True)
     return prepared

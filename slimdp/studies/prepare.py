@@ -87,7 +87,7 @@ class Prepared:
     evaluated: Evaluated
     device: str
     commit: str
-    results_file: Path
+    results_files: tuple[Path, ...]  # that its scores are written to: scores.jsonl in its folder, and a copy
     columns: Mapping[str, ColumnSettings]
     states: tuple[RunState, ...]  # of all its runs, each after those that it begins with
     todo: tuple[PlannedRun, ...]  # those that are missing
@@ -105,7 +105,8 @@ class Prepared:
 
     def save(self, results: dict[Path, RunResult]) -> None:
         """Write scores by the runs' folders, and those of other studies in the same folder after them."""
-        save_scores(self.results_file, (*self.sorted(results), *self.of_other_studies))
+        for file in self.results_files:
+            save_scores(file, (*self.sorted(results), *self.of_other_studies))
 
     def sorted(self, results: dict[Path, RunResult]) -> tuple[RunResult, ...]:
         """Scores by the runs' folders, in the order of the plan: seed by seed, rows as in the table."""
@@ -126,16 +127,17 @@ def prepare(
     """
     evaluated = records.describe_evaluation(study)
     states, todo, clicks = _check(study, out, rows, seeds, evaluated)
-    results_file = results or out / SCORES
+    # What reads a sweep's folder looks for the file there.
+    files = tuple(dict.fromkeys([out / SCORES, results or out / SCORES]))
     if results is not None and results.exists() and not read_snapshots(out):
         raise ConfigError(
             f"{results} is there, but nothing was swept into {out} yet: its scores are of another folder and "
             "would be lost; name another file with --results"
         )
-    others = _of_other_studies(study, out, results_file)
+    others = _of_other_studies(study, out, files)
     write_snapshot(study, out)
     commit = describe_commit(git_state(__file__))
-    return Prepared(out, evaluated, device, commit, results_file, study.columns, states, todo, clicks, others)
+    return Prepared(out, evaluated, device, commit, files, study.columns, states, todo, clicks, others)
 
 
 def check_study(
@@ -170,14 +172,17 @@ def _check(
     return states, todo, check_runs(todo, evaluated) if todo else {}
 
 
-def _of_other_studies(study: Study, out: Path, results_file: Path) -> tuple[RunResult, ...]:
-    """The scores in the file that belong to other studies swept into the same folder."""
+def _of_other_studies(study: Study, out: Path, files: Sequence[Path]) -> tuple[RunResult, ...]:
+    """The scores of other studies that were swept into the same folder, of the first file that has them."""
     mine = study_key(study.file)  # also as it was before a row was taken out of it
     others = (other for other in read_snapshots(out) if study_key(other.file) != mine)
     theirs = {name for other in others for name in other.names} - set(study.names)
-    if not theirs or not results_file.is_file():
-        return ()
-    return tuple(result for result in read_scores([results_file]) if result.row in theirs)
+    found: dict[tuple[str, int], RunResult] = {}
+    for file in files if theirs else ():
+        for result in read_scores([file]) if file.is_file() else ():
+            if result.row in theirs:
+                found.setdefault((result.row, result.seed), result)
+    return tuple(found.values())
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from slimdp.studies import HeldError, Study, find_studies, plan_runs, read_study
 from slimdp.studies.prepare import prepare
 from slimdp.studies.results import keep_before
 from slimdp.studies.settings import ColumnSettings
+from slimdp.studies.swept import progress_of
 from slimdp.surface import load_surface
 from slimdp.training import NonFiniteLossError, load_model, stage_file, train
 from slimdp.training.stage_data import source_labels
@@ -104,7 +105,7 @@ def test_shared_stages_change_no_bit(swept: tuple[Study, Path, list[str]], tmp_p
 
 def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tmp_path: Path) -> None:
     study, out, _ = swept
-    passing = (".lock", "scores.jsonl", "_study_study.json")
+    passing = (".lock", ".results.lock", "scores.jsonl", "_study_study.json")
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.*") if file.name not in passing}
     said: list[str] = []
     summary = sweep(study, out, results=tmp_path / "elsewhere.jsonl", log=said.append)
@@ -112,6 +113,22 @@ def test_what_is_done_is_not_done_again(swept: tuple[Study, Path, list[str]], tm
     assert len(summary.results) == 6
     assert before.items() <= {file: file.stat().st_mtime_ns for file in out.rglob("*.*")}.items()
     assert (tmp_path / "elsewhere.jsonl").read_bytes() == (out / "scores.jsonl").read_bytes()
+
+
+def test_a_folder_has_its_scores_also_where_they_are_asked_for_elsewhere(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    other = study.replace(
+        rows=tuple(row.replace(name=f"my_{row.name}") for row in study.rows[:1]),
+        file=study.file.with_name("other.yaml"),
+        seeds=(0,),
+    )
+    carry_out_here(other, out)
+    (out / "scores.jsonl").rename(out.parent / "elsewhere.jsonl")  # as an earlier version left them
+    sweep(study, out, results=out.parent / "elsewhere.jsonl", log=pytest.fail)
+    assert [row["row"] for row in results_of(out)] == [*ROWS, *ROWS, "my_plain"]
+    assert (out.parent / "elsewhere.jsonl").read_bytes() == (out / "scores.jsonl").read_bytes()
+    swept = {found.key: found for found in find_studies([out])}
+    assert {key: progress_of(found)[:2] for key, found in swept.items()} == {"study": (6, 6), "other": (1, 1)}
 
 
 def test_more_seeds_and_fewer_rows_join_the_results(copied: tuple[Study, Path]) -> None:
