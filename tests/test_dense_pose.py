@@ -440,16 +440,6 @@ def test_a_score_that_cannot_be_is_refused(weights: Path, detector: object, scor
         DensePose.load(weights, detector=detector, score=score)  # type: ignore[arg-type]
 
 
-def test_the_command_refuses_a_score_that_cannot_be(
-    weights: Path, tmp_path: Path, image: np.ndarray, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Image.fromarray(image).save(tmp_path / "a.png")
-    words = [tmp_path / "a.png", "--out", tmp_path / "out", "--weights", weights, "--detector", "follow"]
-    assert main(["video", *map(str, words), "--score", "7"]) == 2
-    assert "score = 7.0, but a number in 0..1 is wanted" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("told", "message"),
     [

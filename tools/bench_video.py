@@ -117,6 +117,10 @@ class TimedSource:
         """As `FrameSource`."""
         return self._watch.items("decode", self._source.frames(start))
 
+    def fingerprint(self, name: str | None = None) -> str:
+        """As `FrameSource`."""
+        return self._source.fingerprint(name)
+
 
 class TimedWriter:
     """A writer whose pieces and joining are counted as writing."""
