@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import WEIGHT_NAMES, add_flow, add_surface, whole
+from slimdp.commands.arguments import NAMED_WEIGHTS, WEIGHT_NAMES, add_flow, add_surface, whole
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -33,8 +33,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_input(
         command, "--weights", words=WEIGHT_NAMES,
-        help="a network whose answers are proposed: stage_NAME.pt, or default, people-128, people-192 of "
-        "the weights that come with slimdp",
+        help=f"a network whose answers are proposed: stage_NAME.pt, or {NAMED_WEIGHTS} of the weights that "
+        "come with slimdp",
     )  # fmt: skip
     add_flow(command, required=False)
     command.add_argument(

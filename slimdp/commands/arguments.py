@@ -16,8 +16,11 @@ T = TypeVar("T", int, float)
 #: Of the folder of pictures, in the help of commands that open none.
 WHERE_SIZES_LACK = " (needed where --annotations lacks their sizes)"
 
-#: Weights that come with slimdp by name, and the first of them; `slimdp.inference.weights` finds their files.
+#: Weights that come with slimdp by name, and the first of them; `slimdp.inference.weights` finds their files,
+#: and is not asked, as it brings torch along.
 WEIGHT_NAMES = ("default", "people-128", "people-192")
+#: The same, in helps.
+NAMED_WEIGHTS = ", ".join(WEIGHT_NAMES)
 
 
 def add_annotations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import WEIGHT_NAMES, add_imports
+from slimdp.commands.arguments import NAMED_WEIGHTS, WEIGHT_NAMES, add_imports
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -21,7 +21,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "checkpoint",
         metavar="CHECKPOINT",
         words=WEIGHT_NAMES,
-        help="stage_NAME.pt of a run, or default, people-128, people-192: weights that come with slimdp",
+        help=f"stage_NAME.pt of a run, or {NAMED_WEIGHTS}: weights that come with slimdp",
     )
     add_output(command, "--out", required=True, help="the ONNX file to write")
     command.add_argument(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flow_cache.runtime.command_line import add_input, add_output, check_apart
 from slimdp.commands.arguments import (
+    NAMED_WEIGHTS,
     WEIGHT_NAMES,
     add_annotations,
     add_device,
@@ -76,8 +77,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         command,
         "--initial",
         words=WEIGHT_NAMES,
-        help="the weights to begin with: another run's stage_NAME.pt, or default, people-128, people-192 of "
-        "those that come with slimdp",
+        help=f"the weights to begin with: another run's stage_NAME.pt, or {NAMED_WEIGHTS} of those that come "
+        "with slimdp",
     )
     add_device(command)
     command.set_defaults(run=_train)
@@ -95,7 +96,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "checkpoint",
         metavar="CHECKPOINT",
         words=WEIGHT_NAMES,
-        help="stage_NAME.pt of a run, or default, people-128, people-192: weights that come with slimdp",
+        help=f"stage_NAME.pt of a run, or {NAMED_WEIGHTS}: weights that come with slimdp",
     )
     add_annotations(command)
     command.add_argument(
