@@ -15,6 +15,7 @@ PACKAGES = [
     "flow_cache",
     "slimdp.data",
     "slimdp.evaluation",
+    "slimdp.inference",
     "slimdp.motion",
     "slimdp.report",
     "slimdp.surface",
@@ -66,3 +67,9 @@ def test_packages_and_scoring_load_no_library_that_they_do_not_need() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "\n\n"
+
+
+def test_the_page_to_label_by_hand_opens_without_torch() -> None:
+    code = "import sys, slimdp.annotate.serve, slimdp.annotate.server; print('torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"

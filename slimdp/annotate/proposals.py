@@ -8,7 +8,7 @@ they change, or points are chosen in them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from flow_cache.runtime.words import counted
 from slimdp.annotate.ask import points_to_ask
 from slimdp.annotate.carried import carried_fields, is_box_kept, make_guess, with_carried
 from slimdp.annotate.changes import Entry
-from slimdp.annotate.network import NetworkAnswer, ask_network
 from slimdp.annotate.people import (
     HIDDEN,
     EditError,
@@ -33,6 +32,9 @@ from slimdp.config import CropSettings
 from slimdp.data.box_frame import FRAME
 from slimdp.motion import FallingConfidence, LabelTransfer, TransferSettings, transfer_person
 from slimdp.structures import ImageRecord, LabelSource, PersonAnnotation
+
+if TYPE_CHECKING:
+    from slimdp.annotate.network import NetworkAnswer
 
 #: Frames from a labelled one to the one that its labels are carried to, at most.
 REACH = 24
@@ -231,6 +233,8 @@ def _record(session: Session, number: int, size: tuple[int, int]) -> ImageRecord
 
 def _from_network(session: Session, number: int, identity: int) -> None:
     """Outlines where there are none, and a guess for every point that waits without one."""
+    from slimdp.annotate.network import ask_network
+
     work = Work(session, number)
     person = work.person(identity)
     answer = ask_network(session, work.image, person.box)

@@ -27,12 +27,10 @@ from slimdp.annotate.views import ViewImages, coarse_colours
 from slimdp.data.annotation_file import read_categories
 from slimdp.data.box_frame import sample_coarse
 from slimdp.data.person_entry import CategoryLabels
-from slimdp.inference.detectors import DetectorRequest, make_detector
 from slimdp.inference.video_records import Detector
 from slimdp.structures import ImageRecord
 from slimdp.surface import BodySurface
 from slimdp.surface.people import COCO_KEYPOINTS, PEOPLE
-from slimdp.training import load_model
 
 #: A page that was not heard of for so long has gone, s.
 PAGE_GONE_S = 20.0
@@ -321,6 +319,10 @@ class Session:
     def detector(self) -> Detector:
         """What finds people; EditError where there is none."""
         if self._detector is None:
+            # Here, so that the page need not wait for torch, which takes longer to load than all else.
+            from slimdp.inference.detectors import DetectorRequest, make_detector
+            from slimdp.training import load_model
+
             try:
                 request = DetectorRequest(frames=self.media.source, load=load_model)
                 self._detector, _ = make_detector(self.detector_words, request)

@@ -20,13 +20,11 @@ import numpy as np
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.runtime.progress import Standing
 from slimdp.annotate.changes import Entry
-from slimdp.annotate.network import load_network
 from slimdp.annotate.people import EditError
 from slimdp.annotate.session import Session
 from slimdp.motion.reach import FrameReach
 from slimdp.structures import LabelSource
 from slimdp.suggest.frames import VideoKnowledge, suggest_frames
-from slimdp.suggest.network import describe_frames
 from slimdp.suggest.video import AskedVideo, video_reach
 
 _LOG = logging.getLogger(__name__)
@@ -109,6 +107,9 @@ class Suggestions:
         boxes = self._session.boxes()
         found = _Looked()
         if self._session.weights is not None:
+            from slimdp.annotate.network import load_network
+            from slimdp.suggest.network import describe_frames
+
             network = load_network(self._session.weights)
             pictures = self._pictures(boxes)
             features, uncertainty = describe_frames(network.model, pictures, network.crop)
