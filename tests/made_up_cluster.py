@@ -9,6 +9,7 @@ SBATCH = """#!/bin/sh
 # A copy: submitit renames its file as soon as this ends, and a job may start later.
 job="$(dirname "$0")/submitted.sh"
 cp "$1" "$job"
+[ -e "$(dirname "$0")/full" ] && echo "Submitted batch job 70" && exit
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
 [ "$last" ] || SLURM_JOB_ID=70 sh "$job" > /dev/null 2>&1 &
 [ "$last" ] && for place in $(seq 0 "$last"); do
@@ -29,7 +30,10 @@ done
 
 
 def make_cluster(folder: Path) -> None:
-    """Write the commands into a folder that is to come first in PATH; submitted.sh is what was asked."""
+    """Write the commands into a folder that is to come first in PATH; submitted.sh is what was asked.
+
+    With a file `full` beside them nothing that is submitted runs.
+    """
     folder.mkdir()
     for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", "#!/bin/sh\necho 'JobID|State'\n")):
         (folder / name).write_text(text)

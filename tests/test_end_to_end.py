@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,30 @@ EXPERIMENTS = sorted(
 )
 #: Rows that several tables have, and what they build on, are the same run: one of them will do.
 DIFFERENT = {dump_yaml(read_settings(path)): path for path in reversed(EXPERIMENTS)}
+
+
+def _said(value: Any, key: str = "") -> Iterator[str]:
+    """The keys of settings, with values that are words; those that are numbers or files are left out."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _said(each, f"{key}.{name}")
+    elif isinstance(value, list):
+        for each in value:
+            yield from _said(each, key)
+    else:
+        word = isinstance(value, bool) or (isinstance(value, str) and "/" not in value)
+        yield f"{key}={value}" if word and not key.endswith("stages.name") else key
+
+
+def _with_marks() -> Iterator[Any]:
+    """All different experiments; those that say nothing that one before them does not say are slow."""
+    said = {path: set(_said(read_settings(path))) for path in DIFFERENT.values()}
+    known: set[str] = set()
+    for path in sorted(said, key=lambda path: (-len(said[path]), path)):
+        marks = () if said[path] - known else (pytest.mark.slow,)
+        known |= said[path]
+        yield pytest.param(path, marks=marks, id=f"{path.parent.name}/{path.name}")
+
 
 #: Settings that make a network quick, and let it begin without weights of others, whose package is an extra.
 NARROW = {
@@ -222,9 +246,7 @@ def test_the_stages_run_one_by_one(smoke: Path, tmp_path: Path, capsys: pytest.C
         assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
 
 
-@pytest.mark.parametrize(
-    "settings", sorted(DIFFERENT.values()), ids=lambda path: f"{path.parent.name}/{path.name}"
-)
+@pytest.mark.parametrize("settings", list(_with_marks()))
 def test_every_experiment_trains_for_two_steps(
     settings: Path,
     smoke: Path,

@@ -199,7 +199,11 @@ def prepared(folder: Path) -> Path:
     return folder / "labels.json"
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+#: What a page does with late answers is what it does with quick ones, and more.
+LATE = [pytest.param(False, marks=pytest.mark.slow, id="at once"), pytest.param(True, id="late")]
+
+
+@pytest.mark.parametrize("late", LATE)
 def test_a_double_click_answers_one_point(page: Page, folder: Path, late: bool) -> None:
     prepared(folder)
     with serving(folder) as (_, address):
@@ -217,7 +221,7 @@ def test_a_double_click_answers_one_point(page: Page, folder: Path, late: bool) 
         page.answer(1)  # the next click is one
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("late", LATE)
 def test_a_double_click_places_one_keypoint(page: Page, folder: Path, late: bool) -> None:
     prepared(folder)
     with serving(folder) as (_, address):
@@ -236,7 +240,7 @@ def test_a_double_click_places_one_keypoint(page: Page, folder: Path, late: bool
         assert [each[2] for each in page.person()["keypoints"][:3]] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("count", [0, 5])
+@pytest.mark.parametrize("count", [0, pytest.param(5, marks=pytest.mark.slow)])
 def test_keypoints_of_a_file_that_does_not_name_them(page: Page, folder: Path, count: int) -> None:
     labels = prepared(folder)
     content = json.loads(labels.read_text())
@@ -286,7 +290,9 @@ def people_of(folder: Path) -> list[list[dict[str, Any]]]:
     return [[each for each in content["annotations"] if each["image_id"] == image] for image in images]
 
 
-@pytest.mark.parametrize("goes", ["picture", "person", "step"])
+@pytest.mark.parametrize(
+    "goes", ["picture", *(pytest.param(goes, marks=pytest.mark.slow) for goes in ("person", "step"))]
+)
 def test_an_open_polygon_goes_with_what_it_was_begun_on(page: Page, folder: Path, goes: str) -> None:
     two_pictures(folder)
     with open_labels(folder) as session:

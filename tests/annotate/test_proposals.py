@@ -320,7 +320,7 @@ def _answer(box: np.ndarray) -> NetworkAnswer:
 @pytest.fixture
 def asked_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "slimdp.annotate.proposals.ask_network", lambda session, image, box: _answer(np.asarray(box))
+        "slimdp.annotate.network.ask_network", lambda session, image, box: _answer(np.asarray(box))
     )
 
 

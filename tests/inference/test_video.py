@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import av
@@ -140,8 +141,14 @@ SMOOTHERS = {
 }
 
 
-@pytest.mark.parametrize("smoothing", SMOOTHERS)
-@pytest.mark.parametrize("killed_at", [45, pytest.param(72, marks=pytest.mark.slow)])
+#: The frame at which it is killed, and what smooths; the first of these does all that the others do.
+KILLED = list(product((45, 72), ("flow", "causal", "none")))
+
+
+@pytest.mark.parametrize(
+    ("killed_at", "smoothing"),
+    [KILLED[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in KILLED[1:])],
+)
 def test_a_run_that_was_killed_goes_on_to_the_same_files(
     pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed_at: int, smoothing: str
 ) -> None:
@@ -208,7 +215,7 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
     assert json.loads((out / "video.json").read_text())["outputs"] == ["raw"]
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_finished_run_gets_further_outputs_from_its_dense_pose(
     pipeline: Callable[..., VideoPipeline], tmp_path: Path, killed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,17 +66,27 @@ def test_where_nothing_is_missing_no_job_is_started(
     assert not (out / "jobs").exists()
 
 
+@pytest.mark.parametrize("full", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_slurm_is_asked_for_what_was_said(
-    make_study: Callable[..., Study], tmp_path: Path, slurm: Path, capsys: pytest.CaptureFixture[str]
+    make_study: Callable[..., Study],
+    tmp_path: Path,
+    slurm: Path,
+    capsys: pytest.CaptureFixture[str],
+    full: bool,
 ) -> None:
     study, out = make_study(tmp_path / "study", {"plain": "base: base.yaml\n"}, (0,)), tmp_path / "out"
     command = ["sweep", str(study.file), "--out", str(out), "--submit", "slurm", "--jobs", "1"]
-    assert main([*command, "--slurm", "partition=gpu,timeout_min=90", "--slurm", "cpus_per_task=4"]) == 0
-    assert [row[:2] for row in scores_of(out)] == [("plain", 0)]
+    command += ["--slurm", "partition=gpu,timeout_min=90", "--slurm", "cpus_per_task=4"]
+    if full:
+        (slurm / "full").touch()
+        command.append("--no-wait")
+    assert main(command) == 0
     asked = set((slurm / "submitted.sh").read_text().splitlines())
     wanted = ["partition=gpu", "time=90", "cpus-per-task=4", "job-name=slimdp_sweep"]
     assert {f"#SBATCH --{line}" for line in wanted} <= asked
-    assert "1 results: " in capsys.readouterr().out
+    if not full:
+        assert [row[:2] for row in scores_of(out)] == [("plain", 0)]
+        assert "1 results: " in capsys.readouterr().out
 
 
 def test_what_can_be_checked_is_checked_before_the_first_job(

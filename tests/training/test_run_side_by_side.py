@@ -10,7 +10,7 @@ import pytest
 
 from slimdp.config import ConfigError, DataSource, TrainConfig
 from slimdp.training import TrainRun, train, train_side_by_side
-from tests.forked import Forked
+from tests.forked import Forked, fork_workers
 from tests.training.weights import same_weights
 
 
@@ -19,9 +19,16 @@ def named(config: TrainConfig, name: str, seed: int = 0) -> TrainConfig:
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("forked", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_runs_side_by_side_are_the_runs_one_by_one(
-    small_run: TrainConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small_run: TrainConfig,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    forked: bool,
 ) -> None:
+    if forked:
+        fork_workers(monkeypatch)
     first, second = named(small_run, "first"), named(small_run, "second", seed=1)
     runs = [TrainRun(first, tmp_path / "a"), TrainRun(second, tmp_path / "b")]
     together = train_side_by_side(runs, processes=2)
