@@ -14,7 +14,7 @@ from flow_cache.runtime.atomic import write_text
 from flow_cache.runtime.checksums import file_sha256
 from flow_cache.runtime.json_file import read_json
 from slimdp.config import TrainConfig, load_config
-from slimdp.inference.weights import SHIPPED
+from slimdp.inference.weights import SHIPPED, TO_FIT
 from slimdp.synthetic.presets import PRESETS
 from slimdp.training import load_checkpoint
 
@@ -123,6 +123,7 @@ def _head(weights: Path, made: Provenance) -> str:
     _, seen = _of_backbone(made)
     first = next(iter(SHIPPED), weights.name)
     use = _DEFAULT if weights.name == first else f"They come with slimdp beside its default, `{first}`."
+    use += _TO_FIT if weights.name == TO_FIT else ""
     return f"""# {weights.stem}
 
 Weights that know people, {size:.1f} MB. Dense pose they learned from rendered people alone{seen}.
@@ -133,8 +134,9 @@ SHA-256 `{file_sha256(weights).hex()}`
 """
 
 
-_DEFAULT = """They come with slimdp and are the default of `slimdp video`, `slimdp fit` and
-`DensePose.load()`; `default` names them to `slimdp predict`, `slimdp export` and `slimdp train --initial`."""
+_DEFAULT = """They come with slimdp and are the default of `slimdp video` and `DensePose.load()`; `default`
+names them to `slimdp predict`, `slimdp export` and `slimdp train --initial`."""
+_TO_FIT = " `slimdp fit` begins with them."
 
 
 def _stages(config: TrainConfig) -> str:

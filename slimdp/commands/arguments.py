@@ -18,7 +18,7 @@ WHERE_SIZES_LACK = " (needed where --annotations lacks their sizes)"
 
 #: Weights that come with slimdp by name, and the first of them; `slimdp.inference.weights` finds their files,
 #: and is not asked, as it brings torch along.
-WEIGHT_NAMES = ("default", "people-128", "people-192")
+WEIGHT_NAMES = ("default", "people-192", "people-128")
 #: The same, in helps.
 NAMED_WEIGHTS = ", ".join(WEIGHT_NAMES)
 

@@ -40,7 +40,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--weights",
         help="the network: stage_NAME.pt of a run, or people-128, people-192 of those that come with slimdp "
-        "(default: people-128)",
+        "(default: people-192)",
     )
     _add_finding(command)
     command.add_argument(

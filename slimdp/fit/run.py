@@ -92,7 +92,7 @@ def find_start(weights: str | None) -> Path | None:
             "it will know nothing"
         )
         return None
-    return find_weights(weights)
+    return find_weights(weights, to_fit=True)
 
 
 def _run_plan(plan: FitPlan, run: Run) -> Path:

@@ -10,11 +10,13 @@ from slimdp.settings_file import ConfigError
 
 #: What lies in `FOLDER`, the weights to use first, and its SHA-256; tools/ship_weights.py writes it.
 SHIPPED: dict[str, str] = {
-    "people-128.pt": "42ee3af25c8d852fdd9e6a53d563cb225da4e4ab6ff0608064872b3ecba356a3",
-    "people-128.error.json": "a329980868a672c9c0641b4a927f380a16a05efe068e8c6b742960891fd0be7a",
     "people-192.pt": "eddf1e5b6c2cee6a102119125bc9e63bb56bdcd56d0d5b893f219adefab892f5",
     "people-192.error.json": "9df18107a3985d178d6ab1205b6ddd4e0118dd3852afcd4b49b1f194dc8998bd",
+    "people-128.pt": "42ee3af25c8d852fdd9e6a53d563cb225da4e4ab6ff0608064872b3ecba356a3",
+    "people-128.error.json": "a329980868a672c9c0641b4a927f380a16a05efe068e8c6b742960891fd0be7a",
 }
+#: Those that a fit begins with: they learn more from a few labels, and know less of real people (docs/fit.md).
+TO_FIT = "people-128.pt"
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"
 NONE_SHIPPED = (
@@ -24,10 +26,11 @@ NONE_SHIPPED = (
 )
 
 
-def find_weights(given: str | Path | None = None) -> Path:
+def find_weights(given: str | Path | None = None, to_fit: bool = False) -> Path:
     """The checkpoint to use: the given one, or of those that come with the package the one of that name.
 
-    None and "default" are the first of these; another one is named without its suffix: "people-128".
+    None and "default" are the first of these, and `TO_FIT` where they are to be fitted; another one is named
+    without its suffix: "people-128".
 
     Raises:
         ConfigError: there is no such file, which says how to train one; or one that comes with the package is
@@ -37,7 +40,8 @@ def find_weights(given: str | Path | None = None) -> Path:
     if given is None or str(given) == DEFAULT:
         if not named:
             raise ConfigError(NONE_SHIPPED)
-        return shipped_file(next(iter(named.values())))
+        first = next(iter(named.values()))
+        return shipped_file(TO_FIT if to_fit and TO_FIT in SHIPPED else first)
     if str(given) in named:
         return shipped_file(named[str(given)])
     path = Path(given)

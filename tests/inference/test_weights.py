@@ -14,7 +14,7 @@ from slimdp.commands.arguments import WEIGHT_NAMES
 from slimdp.config import CropSettings, DataSource, StageSettings, TrainConfig
 from slimdp.fit.run import find_start
 from slimdp.inference import weights as weights_module
-from slimdp.inference.weights import FOLDER, SHIPPED, find_weights, require_own, shipped_file
+from slimdp.inference.weights import FOLDER, SHIPPED, TO_FIT, find_weights, require_own, shipped_file
 from slimdp.models import HourglassSettings, StackedHourglass
 from slimdp.settings_file import ConfigError
 from slimdp.training.checkpoint import Checkpoint, save_checkpoint
@@ -149,7 +149,11 @@ def test_commands_know_the_names_of_those_that_come_with_slimdp() -> None:
     assert list(WEIGHT_NAMES) == ["default", *names]
     for name in names:
         assert find_weights(name) == FOLDER / f"{name}.pt"
-    with pytest.raises(ConfigError, match=r"people-256; .*people-128, people-192; did you mean people-"):
+    assert find_weights() == find_weights(names[0]) != find_weights(TO_FIT.removesuffix(".pt"))
+    for given in (None, "default"):
+        assert find_weights(given, to_fit=True) == FOLDER / TO_FIT
+    assert find_weights("people-192", to_fit=True) == FOLDER / "people-192.pt"
+    with pytest.raises(ConfigError, match=r"people-256; .*people-192, people-128; did you mean people-"):
         find_weights("people-256")
 
 
