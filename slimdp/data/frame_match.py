@@ -38,16 +38,17 @@ _MOST_OFFSET, _LEAST_GAIN, _MOST_GAIN = 24.0, 0.8, 1.25
 
 
 def thumbnail(image: np.ndarray, side_px: int = _SIDE_PX) -> np.ndarray:
-    """What a picture (H, W, 3) uint8 RGB shows: (h, w) float32 grey levels, 0..255, its longer side `side_px`
-    at most."""
+    """A picture (H, W, 3) uint8 RGB in grey levels, (h, w) uint8, its longer side `side_px` at most."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = min(1.0, side_px / max(grey.shape))
     size = [max(1, round(length * scale)) for length in grey.shape[::-1]]
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
 def difference(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """By how much a picture (h, w) is brighter than a frame (h, w) of the colours that suit it best."""
+    # Thumbnails stay uint8 until here: of thousands of labels, each with seven frames, all are in memory.
+    picture, frame = picture.astype(np.float32), frame.astype(np.float32)
     centred = frame - frame.mean()
     fit = float(((picture - picture.mean()) * centred).sum() / max(float((centred**2).sum()), 1e-6))
     gain = min(max(fit, _LEAST_GAIN), _MOST_GAIN)
@@ -67,7 +68,7 @@ class NumberedPicture:
 
     name: str
     number: int
-    shown: np.ndarray  # (h, w) float32, see `thumbnail`
+    shown: np.ndarray  # (h, w) uint8, see `thumbnail`
 
     @classmethod
     def read(cls, file: Path, number: int) -> NumberedPicture:

@@ -15,7 +15,7 @@ SHIPPED: dict[str, str] = {
     "people-128.pt": "42ee3af25c8d852fdd9e6a53d563cb225da4e4ab6ff0608064872b3ecba356a3",
     "people-128.error.json": "a329980868a672c9c0641b4a927f380a16a05efe068e8c6b742960891fd0be7a",
 }
-#: Those that a fit begins with: they learn more from a few labels, and know less of real people (docs/fit.md).
+#: What a fit begins with: these learn more from a few labels, but know less of real people (docs/fit.md).
 TO_FIT = "people-128.pt"
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
 DEFAULT = "default"
