@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,11 @@ from slimdp.training.optimisation import WeightAverage, between, freeze_backbone
 from slimdp.training.run_folder import RunFolder
 from slimdp.training.stage_data import StageData, read_stages
 from slimdp.training.teaching import check_teachers, taught_labels, teach_stage
+
+#: What keeps processes from copying the first one's statistics at each step; torch 2.13 gave it another name.
+_BUFFERS = "forward_sync_buffers"
+if _BUFFERS not in inspect.signature(DistributedDataParallel).parameters:
+    _BUFFERS = "broadcast_buffers"
 
 
 def train(
@@ -196,7 +202,8 @@ class _Run:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
         # The statistics are shared, or else those of the first process are the ones that are saved.
-        return DistributedDataParallel(model, ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+        alone: dict[str, Any] = {_BUFFERS: False}
+        return DistributedDataParallel(model, ids, gradient_as_bucket_view=True, **alone)
 
     def _finish(self, state: TrainState, index: int, began: dict[str, Tensor] | None) -> Checkpoint:
         """Save the end of a stage, for which no optimiser is needed any more."""
