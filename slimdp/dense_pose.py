@@ -86,7 +86,8 @@ class DensePose:
         """Load a trained network.
 
         Args:
-            weights: stage_NAME.pt of a training; None: the weights that come with slimdp.
+            weights: stage_NAME.pt of a training, or "people-192" or "people-128", which come with slimdp;
+                None: the former.
             detector: what finds people: "auto", "yolox:FILE" and so on, as of `slimdp video --detector`;
                 "boxes:FILE" is of videos, and `video` reads it; an object of yours
                 (`slimdp.inference.video_records.Detector`; pictures need its `detect` alone);

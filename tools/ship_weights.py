@@ -1,6 +1,7 @@
 """Turn the end of a training run into the weights that come with slimdp, with their card and their scores.
 
-    python tools/ship_weights.py runs/people_192_end --rendered runs/people --real ../shared/data/real_people
+    python tools/ship_weights.py runs/people_192_end --name people-192 --rendered runs/people \\
+        --real SAMPLES/real_people
 
 RUN is the folder of a run, or a checkpoint in one. Writes slimdp/weights/NAME.pt (weights in 16 bits, or 8,
 settings and parts), NAME.error.json (the error bars, fitted on the validation stills), NAME.yaml (the
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, pack, score, write; returns the exit code."""
     parser = make_parser(__doc__)
     parser.add_argument("run", type=Path, help="the folder of a run, or a checkpoint")
-    parser.add_argument("--name", default="people-128", help="of the weights (default people-128)")
+    parser.add_argument("--name", required=True, help="of the weights: people-192 are replaced")
     parser.add_argument("--rendered", type=Path, required=True, help="a folder of slimdp synthesize")
     parser.add_argument("--real", type=Path, required=True, help="a folder with people.json")
     parser.add_argument("--before", type=Path, nargs="+", default=[], help="runs that RUN began with")

@@ -1,6 +1,6 @@
 """What the annotation tool costs and adds, by a simulated annotator who labels a rendered clip through it.
 
-    python tools/simulate_annotator.py --out simulated --reach 4 8 12 --weights default
+    python tools/simulate_annotator.py --out simulated --reach 4 8 12 --weights people-128
 
 The annotator knows the truth, and clicks where it lies: outlines along the rendered parts, points at the
 nearest pixel of the view that faces them most. So the error that is left is the tool's own. Frame 0 and those

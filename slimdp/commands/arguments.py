@@ -16,8 +16,8 @@ T = TypeVar("T", int, float)
 #: Of the folder of pictures, in the help of commands that open none.
 WHERE_SIZES_LACK = " (needed where --annotations lacks their sizes)"
 
-#: Weights that come with slimdp by name, and the first of them; `slimdp.inference.weights` finds their files,
-#: and is not asked, as it brings torch along.
+#: Weights that come with slimdp by name, and the first of them. `slimdp.inference.weights` finds their files,
+#: and is not asked, as every help would wait for what it imports.
 WEIGHT_NAMES = ("default", "people-192", "people-128")
 #: The same, in helps.
 NAMED_WEIGHTS = ", ".join(WEIGHT_NAMES)

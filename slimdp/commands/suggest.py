@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from flow_cache.runtime.command_line import add_input, add_output
-from slimdp.commands.arguments import add_device, add_flow, add_imports, whole
+from slimdp.commands.arguments import NAMED_WEIGHTS, WEIGHT_NAMES, add_device, add_flow, add_imports, whole
 from slimdp.settings_file import ConfigError
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_flow(command, required=False)
     add_input(
-        command, "--weights", help="stage_NAME.pt: a network for features, and to ask where it is unsure"
-    )
+        command, "--weights", words=WEIGHT_NAMES,
+        help="a network for features, and to ask where it is unsure: stage_NAME.pt, or "
+        f"{NAMED_WEIGHTS} of the weights that come with slimdp",
+    )  # fmt: skip
     command.add_argument(
         "--reach", type=whole(1), default=24, help="frames over which labels would be carried (default: 24)"
     )

@@ -63,7 +63,7 @@ STEPS_A_PERSON, LEAST_STEPS = 50, 100
 class FitSettings:
     """What a run is told; None: as the plan chooses."""
 
-    weights: str | None = None  # a checkpoint, "default", or "scratch" for none
+    weights: str | None = None  # as of `find_weights`, or "scratch" for none; None: `TO_FIT`
     reach: int | None = None  # frames to either side that labels are carried over; 0: none
     threshold_px: float = THRESHOLD_PX
     first_frame: int | None = None  # the number that labels give to the first frame of a video file

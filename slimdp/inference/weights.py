@@ -29,8 +29,8 @@ NONE_SHIPPED = (
 def find_weights(given: str | Path | None = None, to_fit: bool = False) -> Path:
     """The checkpoint to use: the given one, or of those that come with the package the one of that name.
 
-    None and "default" are the first of these, and `TO_FIT` where they are to be fitted; another one is named
-    without its suffix: "people-128".
+    None and "default" are the first of these, but None is `TO_FIT` where they are to be fitted; another one
+    is named without its suffix: "people-128".
 
     Raises:
         ConfigError: there is no such file, which says how to train one; or one that comes with the package is
@@ -40,8 +40,8 @@ def find_weights(given: str | Path | None = None, to_fit: bool = False) -> Path:
     if given is None or str(given) == DEFAULT:
         if not named:
             raise ConfigError(NONE_SHIPPED)
-        first = next(iter(named.values()))
-        return shipped_file(TO_FIT if to_fit and TO_FIT in SHIPPED else first)
+        fitted = given is None and to_fit and TO_FIT in SHIPPED
+        return shipped_file(TO_FIT if fitted else next(iter(named.values())))
     if str(given) in named:
         return shipped_file(named[str(given)])
     path = Path(given)

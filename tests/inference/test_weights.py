@@ -150,9 +150,8 @@ def test_commands_know_the_names_of_those_that_come_with_slimdp() -> None:
     for name in names:
         assert find_weights(name) == FOLDER / f"{name}.pt"
     assert find_weights() == find_weights(names[0]) != find_weights(TO_FIT.removesuffix(".pt"))
-    for given in (None, "default"):
-        assert find_weights(given, to_fit=True) == FOLDER / TO_FIT
-    assert find_weights("people-192", to_fit=True) == FOLDER / "people-192.pt"
+    assert find_weights(to_fit=True) == FOLDER / TO_FIT
+    assert find_weights("default", to_fit=True) == find_weights()
     with pytest.raises(ConfigError, match=r"people-256; .*people-192, people-128; did you mean people-"):
         find_weights("people-256")
 

@@ -73,7 +73,7 @@ def test_with_weights_it_trains_as_fit_does(tmp_path: Path, monkeypatch: pytest.
     image = ImageRecord(1, tmp_path, "walk/000005.jpg", 96, 96, "walk", 5)
     write_annotations(labels, [image], [])
     monkeypatch.setattr(motion_effect, "run", commands.append)
-    weights = find_weights()
+    weights = find_weights(to_fit=True)
     made = motion_effect.train(options(tmp_path, weights=weights), tmp_path, [labels], "none", seed=3)
     config = load_config(tmp_path / "settings.yaml")
     (stage,) = config.stages
