@@ -17,8 +17,9 @@ from slimdp.inference.video_frames import FrameSource
 from slimdp.inference.video_records import PersonMaps, VideoFrame
 from slimdp.motion.source_flow import find_source
 
-#: Of crops, px: flow of larger ones takes longer and moves maps of a quarter of the size no better.
-_LARGEST_CROP = 128
+#: Of crops, px: flow of larger ones takes longer. With flow of 128 px crops of 192 px came out of smoothing
+#: with 0.7 % fewer pixels right of people in quick motion.
+_LARGEST_CROP = 192
 #: Grey levels, as a mean over a small square, by which what the flow connects may differ. Flow between two
 #: scenes agrees with its way back in a third of the pixels (DIS), but what it connects looks different.
 _MOST_UNLIKE, _SQUARE = 32.0, 5
