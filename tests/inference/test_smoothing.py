@@ -307,11 +307,11 @@ def test_a_crop_is_shrunk_for_its_flow_about_pixel_centres() -> None:
     one = PersonMaps(TrackedPerson(1, WIDE, 1.0), affine, _maps_of_side(64), STRIDE)  # a crop of 256
     image = VideoFrame(0, Fraction(0), texture(0))
     flow = CropFlow().between(one, image, image)
-    assert flow.pair.flow_0to1.shape == (2, 128, 128)
+    assert flow.pair.flow_0to1.shape == (2, 192, 192)
     corners = np.array([[-0.5, -0.5], [255.5, 255.5]])  # the crop's edges, crop px
     image_px = (corners - affine[:, 2]) / 2
-    np.testing.assert_allclose(apply_affine(flow.flow_from_image, image_px), [[-0.5, -0.5], [127.5, 127.5]])
-    assert affine_zoom(flow.flow_from_image) == pytest.approx(1.0)
+    np.testing.assert_allclose(apply_affine(flow.flow_from_image, image_px), [[-0.5, -0.5], [191.5, 191.5]])
+    assert affine_zoom(flow.flow_from_image) == pytest.approx(1.5)
 
 
 def test_another_scene_does_not_smear() -> None:
