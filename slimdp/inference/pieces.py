@@ -71,12 +71,19 @@ class OutputFolder:
         path: the folder, made where it is missing.
         settings: what decides the outputs, as JSON.
         content_as: `video_content` under another name of the video's file; None: it is of no name.
+        to_go_on: by key of the settings, what says how to go on with the value of an earlier run, such as
+            "go on with --weights NAME"; None for a value that it does not know.
     """
 
     def __init__(
-        self, path: Path, settings: Mapping[str, Any], content_as: Callable[[str], str] | None = None
+        self,
+        path: Path,
+        settings: Mapping[str, Any],
+        content_as: Callable[[str], str] | None = None,
+        to_go_on: Mapping[str, Callable[[Any], str | None]] | None = None,
     ) -> None:
         self.path, self._content_as = path, content_as
+        self._to_go_on = to_go_on or {}
         self._settings = json.loads(json.dumps(settings))
         self.pieces_folder = path / _PIECES
 
@@ -177,21 +184,30 @@ class OutputFolder:
 
     def require_same(self, before: Mapping[str, Any], key: str, value: Any) -> None:
         """Raise OutputFolderError unless the record of a run says the same of something."""
-        if before.get(key) != value and not (key == _CONTENT and self._is_renamed(before)):
-            if (place := _PLACES.get(key)) is not None:
-                raise OutputFolderError(
-                    f"{self.path} is of another run: {place} was {before.get(place)}, and "
-                    f"{self._settings[place]} has other content now; choose another --out, or remove it"
-                )
-            raise OutputFolderError(
-                f"{self.path} is of another run: {key} was {json.dumps(before.get(key))}, and is "
-                f"{json.dumps(value)} now; choose another --out, or remove it"
-            )
+        there = before.get(key)
+        if there == value or (key == _CONTENT and self._is_renamed(before)):
+            return
+        said = f"{key} was {json.dumps(there)}, and is {json.dumps(value)} now"
+        if (place := _PLACES.get(key)) is not None:
+            said = _other_content(place, before.get(place), self._settings[place])
+        way = self._to_go_on[key](there) if key in self._to_go_on else None
+        first = "" if way is None else f"{way}, "
+        raise OutputFolderError(
+            f"{self.path} is of another run: {said}; {first}choose another --out, or remove it"
+        )
 
     def _is_renamed(self, before: Mapping[str, Any]) -> bool:
         """Whether the video is that of the record of a run, called otherwise by now."""
         name = Path(str(before.get(_PLACES[_CONTENT]))).name
         return self._content_as is not None and before.get(_CONTENT) == self._content_as(name)
+
+
+def _other_content(what: str, there: Any, now: str) -> str:
+    """What to say of a video or weights of another content than at their place in the record of a run."""
+    if there == now:
+        return f"{what}: {now} has other content now"
+    was, are = ("were", "are") if what.endswith("s") else ("was", "is")
+    return f"{what} {was} {there}, and {are} {now} now"
 
 
 def written(

@@ -47,11 +47,14 @@ from slimdp.inference.video_records import (
     VideoFrame,
     VideoInfo,
 )
+from slimdp.inference.weights import name_of
 from slimdp.settings_file import ConfigError
 from slimdp.surface import load_surface
 
 #: Outputs that show the network's error bars; of these, without bars there are none.
 _OF_BARS, _NEED_BARS = ("error", "people"), ("error",)
+#: What an origin calls the content of the weights.
+_WEIGHTS = "weights_sha256"
 #: Seconds of a piece, and how many frames that may be: a still camera's rate says little.
 _PIECE_SECONDS, _FEWEST, _MOST = 4, 32, 256
 #: Frames that are decoded before they are asked for.
@@ -175,8 +178,14 @@ def video_origin(source: FrameSource, weights: Path) -> dict[str, Any]:
     """What outputs are made of, as JSON: the video by its content, the weights by all their bytes."""
     return {
         "slimdp": __version__, "video": str(source.info.path), "video_content": source.fingerprint(),
-        "weights": str(weights), "weights_sha256": file_sha256(weights).hex(),
+        "weights": str(weights), _WEIGHTS: file_sha256(weights).hex(),
     }  # fmt: skip
+
+
+def _weights_to_go_on(sha256: str | None) -> str | None:
+    """How to go on with the weights of a run that took some of slimdp's: the default may be others now."""
+    name = name_of(sha256)
+    return None if name is None else f"go on with --weights {name}"
 
 
 def bars_to_write(bars: ErrorBars | None, outputs: Collection[str], surface: str) -> ErrorBars | None:
@@ -213,7 +222,7 @@ def write_video(
         FlowCacheError: a frame is damaged; what was done before stays, and the error says so.
     """
     settings = {**origin, **pipeline.settings(), "write": [writer.name for writer in writers]}
-    folder = OutputFolder(out, settings, pipeline.source.fingerprint)
+    folder = OutputFolder(out, settings, pipeline.source.fingerprint, {_WEIGHTS: _weights_to_go_on})
     info, layout = pipeline.info, pipeline.network.model.layout
     with folder.held():
         if (before := folder.finished()) is not None:

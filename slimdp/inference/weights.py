@@ -60,6 +60,11 @@ def _by_name() -> dict[str, str]:
     return {Path(file).stem: file for file in SHIPPED if file.endswith(".pt")}
 
 
+def name_of(sha256: str | None) -> str | None:
+    """What a command line calls the checkpoint of slimdp's that has a SHA-256; None: there is none."""
+    return next((name for name, file in _by_name().items() if SHIPPED[file] == sha256), None)
+
+
 def require_own(checkpoint: Path) -> None:
     """Raise ConfigError for a checkpoint beside which a file of slimdp's lies that one of its would replace.
 

@@ -204,12 +204,18 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_refused(
         write_video(pipeline(frames=4), [RawWriter()], out, ORIGIN)
     with pytest.raises(OutputFolderError, match=r"of another run: tracker was .*every.*choose another --out"):
         write_video(pipeline(every=2, frames=3), [RawWriter()], out, ORIGIN)
-    with pytest.raises(OutputFolderError, match=r"weights was random\.pt, and new\.pt has other content"):
+    with pytest.raises(
+        OutputFolderError, match=r"weights were random\.pt, and are new\.pt now; choose another"
+    ):
         write_video(
             pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights": "new.pt", "weights_sha256": "34cd"}
         )
-    with pytest.raises(OutputFolderError, match=r"video was walk, and walk has other content"):
+    with pytest.raises(OutputFolderError, match=r"weights: random\.pt has other content now; choose another"):
+        write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "weights_sha256": "34cd"})
+    with pytest.raises(OutputFolderError, match=r"video: walk has other content now; choose another"):
         write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "video_content": [2]})
+    with pytest.raises(OutputFolderError, match=r"video was walk, and is run now; choose another"):
+        write_video(pipeline(frames=3), [RawWriter()], out, {**ORIGIN, "video": "run", "video_content": [2]})
     moved = {**ORIGIN, "video": "elsewhere/walk", "weights": "../random.pt"}
     assert write_video(pipeline(frames=3), [RawWriter()], out, moved) == [written]
     assert json.loads((out / "video.json").read_text())["outputs"] == ["raw"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,14 +14,17 @@ import numpy as np
 import pytest
 import torch
 
+from slimdp import DensePose
 from slimdp.__main__ import main
 from slimdp.config import TrainConfig
 from slimdp.data import read_annotations, write_annotations
 from slimdp.evaluation import PredictionFile
+from slimdp.inference import weights as weights_module
 from slimdp.inference.detectors import DETECTORS, DetectorRequest
+from slimdp.inference.pieces import OutputFolderError
 from slimdp.inference.video_records import Boxes
 from slimdp.structures import ImageRecord, PersonAnnotation
-from slimdp.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from slimdp.training.checkpoint import Checkpoint, build_model, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +193,42 @@ def test_a_file_that_was_renamed_is_the_same_video(
     make(second, 90)
     capsys.readouterr()
     assert run(second, *words, "--write", "iuv-h5") == 2
-    assert f"{second} has other content now; choose another --out" in capsys.readouterr().err
+    assert f"video was {first}, and is {second} now; choose another --out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shipped(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Small networks in the place of those that come with slimdp: new-64, the default, and old-64."""
+    files = tmp_path / "shipped" / "new-64.pt", tmp_path / "shipped" / "old-64.pt"
+    files[0].parent.mkdir()
+    there = load_checkpoint(weights)
+    for step, file in enumerate(files):
+        save_checkpoint(file, replace(there, average_updates=step))
+    hashes = {file.name: weights_module.file_sha256(file).hex() for file in files}
+    monkeypatch.setattr(weights_module, "FOLDER", files[0].parent)
+    monkeypatch.setattr(weights_module, "SHIPPED", hashes)
+    return files
+
+
+def test_a_folder_of_earlier_default_weights_is_gone_on_with_by_their_name(
+    shipped: tuple[Path, Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    new, old = shipped
+    words = [folder, "--out", tmp_path / "out", "--detector", "follow:10,5,30,40", "--write", "iuv"]
+    with monkeypatch.context() as before:
+        before.setattr(weights_module, "SHIPPED", dict(reversed(weights_module.SHIPPED.items())))
+        assert run(*words) == 0
+    capsys.readouterr()
+    assert run(*words) == 2
+    remedies = "go on with --weights old-64, choose another --out, or remove it"
+    wanted = f"weights were {old}, and are {new} now; {remedies}"
+    assert wanted in capsys.readouterr().err
+    model = DensePose.load(detector="follow:10,5,30,40", device="cpu")
+    with pytest.raises(OutputFolderError, match=re.escape(wanted)):
+        model.video(folder, tmp_path / "out", "iuv")
+    assert run(*words, "--weights", "old-64") == 0
+    assert DensePose.load("old-64", "follow:10,5,30,40", device="cpu").video(folder, tmp_path / "out", "iuv")
 
 
 def test_pictures_that_changed_are_another_video(
