@@ -60,6 +60,11 @@ def _by_name() -> dict[str, str]:
     return {Path(file).stem: file for file in SHIPPED if file.endswith(".pt")}
 
 
+def shipped_names() -> list[str]:
+    """What a command line calls the checkpoints that come with the package, the default first."""
+    return list(_by_name())
+
+
 def name_of(sha256: str | None) -> str | None:
     """What a command line calls the checkpoint of slimdp's that has a SHA-256; None: there is none."""
     return next((name for name, file in _by_name().items() if SHIPPED[file] == sha256), None)

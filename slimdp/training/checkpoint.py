@@ -41,10 +41,16 @@ from slimdp.training.distributed import to_device
 FORMAT = "slimdp checkpoint 1"
 #: Settings that a resumed run may change: they change nothing of what is learned.
 FREE_KEYS = ("workers", "log_every", "images_every", "checkpoint_every", "keep", "validation", "compile")
+#: So many weights that do not fit are named.
+_TOLD_UNFIT = 3
 
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing, broken, or of another run."""
+
+
+class UnfitWeightsError(CheckpointError):
+    """Weights of another network."""
 
 
 @dataclass(frozen=True)
@@ -185,11 +191,32 @@ def load_model(path: Path) -> tuple[DensePoseModel, TrainConfig]:
 
 
 def load_weights(model: DensePoseModel, weights: dict[str, Tensor], path: Path) -> None:
-    """Put a checkpoint's weights into a model; raises CheckpointError where they do not fit."""
+    """Put a checkpoint's weights into a model; raises UnfitWeightsError where they do not fit."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"the weights of {path} do not fit the model: {error}") from error
+        told = _told_unfit(model.state_dict(), weights) or f": {error}"
+        raise UnfitWeightsError(f"the weights of {path} do not fit the model{told}") from error
+
+
+def _told_unfit(owned: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """How many of given weights do not fit, and some of them; torch would name hundreds, a line each."""
+    unfit = list(_unfit(owned, given))
+    if not unfit:  # a network has rules of its own for what it loads
+        return ""
+    more = f"; and {len(unfit) - _TOLD_UNFIT} more" if len(unfit) > _TOLD_UNFIT else ""
+    return f", {len(unfit)} of {len({*owned, *given})}: {'; '.join(unfit[:_TOLD_UNFIT])}{more}"
+
+
+def _unfit(owned: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Iterator[str]:
+    """What of given weights does not fit those that a model has, a line each."""
+    for name in dict.fromkeys([*owned, *given]):
+        if name not in given:
+            yield f"{name} is missing"
+        elif name not in owned:
+            yield f"{name} has no place in it"
+        elif (shape := tuple(given[name].shape)) != (wanted := tuple(owned[name].shape)):
+            yield f"{name} is of shape {shape}, but {wanted} is wanted"
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

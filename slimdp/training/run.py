@@ -6,7 +6,7 @@ import ctypes
 import inspect
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from flow_cache.runtime.atomic import link_name
 from flow_cache.runtime.workers import WorkerPool
-from slimdp.config import ConfigError, TrainConfig
+from slimdp.config import ConfigError, ModelSettings, TrainConfig
+from slimdp.inference.weights import find_weights, shipped_names
 from slimdp.models import DensePoseModel
 from slimdp.registry import import_modules
 from slimdp.surface import load_surface
@@ -27,6 +28,7 @@ from slimdp.surface.load import surface_layout
 from slimdp.training.checkpoint import (
     Checkpoint,
     CheckpointError,
+    UnfitWeightsError,
     build_model,
     check_same_settings,
     current_versions,
@@ -275,7 +277,15 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
     checkpoint = load_checkpoint(initial)
     if checkpoint.stage == 0 or checkpoint.step > 0:
         raise CheckpointError(f"{initial} is not the end of a stage; begin with a stage_<name>.pt")
-    _check_fits(initial, checkpoint, config)
+    try:
+        _check_fits(initial, checkpoint, config)
+    except UnfitWeightsError:  # which names weights; settings say more
+        if not (other := _other_network(checkpoint.config.model, config.model)):
+            raise
+        ours = [name for name in shipped_names() if _can_begin_with(name, config)]
+        such = f", such as {' or '.join(ours)} of those that come with slimdp" if ours else ""
+        remedies = f"set these keys as there, or begin with other weights{such}"
+        raise UnfitWeightsError(f"{initial} has another network: {'; '.join(other)}; {remedies}") from None
     done = checkpoint.config.stages[: checkpoint.stage]
     names, count = [stage.name for stage in config.stages], 0
     if done[-1].name in names:
@@ -287,6 +297,28 @@ def _start_from(config: TrainConfig, folder: RunFolder, initial: Path) -> Checkp
         raise ConfigError(f"{found}; rename the stage to train further, or add one")
     folder.log(f"beginning with the weights of {initial}; stages done: {', '.join(names[:count]) or 'none'}")
     return Checkpoint(config, stage=count, step=0, model=checkpoint.model, pretrained=checkpoint.pretrained)
+
+
+def _other_network(there: ModelSettings, here: ModelSettings) -> list[str]:
+    """What the settings of a checkpoint's network have otherwise than those here, a line a key."""
+    of_there, of_here = there.plain(), here.plain()
+    told = []
+    for key, value in of_there.items():
+        # What a backbone began with is not asked for here, and makes no other network.
+        if key == "weights" or of_here.get(key) == value:
+            continue
+        now = f" and {of_here[key]} here" if key in of_here else ""  # the other kind may not have the key
+        told.append(f"model.{key} is {value} there{now}")
+    return told
+
+
+def _can_begin_with(name: str, config: TrainConfig) -> bool:
+    """Whether weights that come with slimdp fit the network of settings."""
+    with suppress(ValueError):
+        path = find_weights(name)
+        _check_fits(path, load_checkpoint(path), config)
+        return True
+    return False
 
 
 def _check_fits(path: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from slimdp.structures import PoseBatch
 from slimdp.training.checkpoint import (
     Checkpoint,
     CheckpointError,
+    UnfitWeightsError,
     check_same_settings,
     load_checkpoint,
     load_model,
+    load_weights,
     save_checkpoint,
 )
 
@@ -190,8 +193,21 @@ def test_a_checkpoint_of_an_earlier_version_holds_an_hourglass(tmp_path: Path) -
 def test_weights_of_another_model_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     config = checkpoint.config.replace(model=HourglassSettings(stacks=1, features=16))
     save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))
-    with pytest.raises(CheckpointError, match=r"a\.pt do not fit"):
+    with pytest.raises(CheckpointError, match=r"a\.pt do not fit the model, \d+ of \d+: ") as refused:
         load_model(tmp_path / "a.pt")
+    # A few in a line, of hundreds.
+    first, *others = str(refused.value).partition(": ")[2].split("; ")
+    assert first == "stem.0.weight is of shape (2, 3, 7, 7), but (4, 3, 7, 7) is wanted"
+    assert len(others) == 3
+    assert re.fullmatch(r"and \d\d+ more", others[-1])
+
+
+def test_weights_that_are_missing_or_too_many_are_counted(checkpoint: Checkpoint) -> None:
+    model, weights = StackedHourglass(1, 8), dict(checkpoint.model)
+    weights["extra.weight"] = weights.pop("stem.0.weight")
+    told = f"2 of {len(weights) + 1}: stem.0.weight is missing; extra.weight has no place in it"
+    with pytest.raises(UnfitWeightsError, match=rf"a\.pt do not fit the model, {re.escape(told)}$"):
+        load_weights(model, weights, Path("a.pt"))
 
 
 def test_other_settings_are_named_and_harmless_ones_pass(small_run: TrainConfig) -> None:

@@ -15,14 +15,16 @@ from slimdp.config import (
     ConfigError,
     CropSettings,
     DataSource,
+    ModelSettings,
     OptimiserSettings,
     StageSettings,
     TrainConfig,
     load_config,
 )
 from slimdp.data import AnnotationError
+from slimdp.inference.weights import find_weights
 from slimdp.losses import loss_terms
-from slimdp.models import HourglassSettings
+from slimdp.models import FpnSettings, HourglassSettings
 from slimdp.structures import PoseBatch
 from slimdp.training import (
     CheckpointError,
@@ -33,7 +35,7 @@ from slimdp.training import (
     stage_file,
     train,
 )
-from slimdp.training.checkpoint import save_checkpoint
+from slimdp.training.checkpoint import Checkpoint, UnfitWeightsError, build_model, save_checkpoint
 from slimdp.training.distributed import DistributedContext
 from slimdp.training.loop import NonFiniteGuard
 from slimdp.training.run import use_bf16
@@ -193,9 +195,44 @@ def test_weights_alone_are_taken_where_no_stage_is_shared(
         load_checkpoint(p).model for p in (whole / "stage_clips.pt", tmp_path / "run" / "stage_finer.pt")
     )
     assert torch.allclose(before["stem.0.weight"], after["stem.0.weight"], atol=1e-9)
-    small = config.replace(stages=(finer,), model=HourglassSettings(stacks=1, features=12))
-    with pytest.raises(CheckpointError, match="do not fit"):
-        train(small, tmp_path / "other", initial=whole / "stage_clips.pt")
+
+
+def test_a_beginning_of_another_network_is_refused_by_its_settings(
+    straight: tuple[TrainConfig, Path], tmp_path: Path
+) -> None:
+    config, whole = straight
+    start, out = whole / "stage_clips.pt", tmp_path / "other"
+    stages = (config.stages[0].replace(name="finer"),)
+    remedies = "set these keys as there, or begin with other weights"
+
+    def said(model: ModelSettings) -> str:
+        with pytest.raises(UnfitWeightsError) as refused:
+            train(config.replace(stages=stages, model=model, loss=loss_terms()), out, initial=start)
+        assert not out.exists()
+        return str(refused.value).removeprefix(f"{start} has another network: ")
+
+    wider = HourglassSettings(stacks=1, features=12)
+    assert said(wider) == f"model.features is 8 there and 12 here; {remedies}"
+    assert said(FpnSettings(channels=8, stacks=2, keypoints=("nose",))) == (
+        "model.name is hourglass there and fpn here; model.keypoints is [] there and ['nose'] here; "
+        f"model.stacks is 1 there and 2 here; model.features is 8 there; {remedies}"
+    )
+    of_ours = load_checkpoint(find_weights("people-192")).config.model
+    assert said(of_ours).endswith(f"{remedies}, such as people-192 of those that come with slimdp")
+
+
+def test_settings_that_change_no_weight_may_differ_from_those_of_the_beginning(
+    small_run: TrainConfig, tmp_path: Path
+) -> None:
+    model = FpnSettings(channels=8)
+    start, first = tmp_path / "start.pt", small_run.stages[:1]
+    config = small_run.replace(stages=first, model=model, loss=loss_terms())
+    weights = build_model(config).state_dict()
+    save_checkpoint(start, Checkpoint(config, stage=1, step=0, model=weights))
+    stage = config.stages[0].replace(name="finer", steps=1)
+    other = config.replace(stages=(stage,), model=model.replace(weights="imagenet.pth"))
+    end = load_checkpoint(train(other, tmp_path / "run", initial=start, bar=False))
+    assert end.model.keys() == weights.keys()
 
 
 def test_the_middle_of_a_stage_is_no_beginning(straight: tuple[TrainConfig, Path], tmp_path: Path) -> None:
