@@ -17,6 +17,7 @@ from flow_cache.runtime.words import counted
 from slimdp.annotate.ask import points_to_ask
 from slimdp.annotate.carried import carried_fields, is_box_kept, make_guess, with_carried
 from slimdp.annotate.changes import Entry
+from slimdp.annotate.loading import importing
 from slimdp.annotate.people import (
     HIDDEN,
     EditError,
@@ -233,7 +234,8 @@ def _record(session: Session, number: int, size: tuple[int, int]) -> ImageRecord
 
 def _from_network(session: Session, number: int, identity: int) -> None:
     """Outlines where there are none, and a guess for every point that waits without one."""
-    from slimdp.annotate.network import ask_network
+    with importing():
+        from slimdp.annotate.network import ask_network
 
     work = Work(session, number)
     person = work.person(identity)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flow_cache import FlowCacheError
 from slimdp.annotate.actions import act
+from slimdp.annotate.loading import not_loaded
 from slimdp.annotate.people import EditError
 from slimdp.annotate.proposals import propose
 from slimdp.annotate.session import OtherPageError, Session
@@ -313,6 +314,8 @@ async def _guarded(work: Callable[[], Response]) -> Response:
         return _said(str(error), 404)
     except (EditError, FlowCacheError, ValueError) as error:
         return _said(str(error), 422)
+    except ImportError as error:  # of what one detector needs, such as onnxruntime
+        return _said(not_loaded(error), 422)
     except ClientDisconnect:
         return _said("gone", 400)
     except OSError as error:  # a full disk, say: the file is as it was

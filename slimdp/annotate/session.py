@@ -21,6 +21,7 @@ from slimdp.annotate.ask import next_asked
 from slimdp.annotate.changes import Entry
 from slimdp.annotate.document import Document, keypoints_fit
 from slimdp.annotate.images import ImageEntries
+from slimdp.annotate.loading import importing
 from slimdp.annotate.media import Media
 from slimdp.annotate.people import HIDDEN, EditError, Person, is_flat, read_box, read_person
 from slimdp.annotate.views import ViewImages, coarse_colours
@@ -320,8 +321,9 @@ class Session:
         """What finds people; EditError where there is none."""
         if self._detector is None:
             # Here, so that the page need not wait for torch, which takes longer to load than all else.
-            from slimdp.inference.detectors import DetectorRequest, make_detector
-            from slimdp.training import load_model
+            with importing():
+                from slimdp.inference.detectors import DetectorRequest, make_detector
+                from slimdp.training import load_model
 
             try:
                 request = DetectorRequest(frames=self.media.source, load=load_model)

@@ -20,6 +20,7 @@ import numpy as np
 from flow_cache import FlowCacheError, FlowStore
 from flow_cache.runtime.progress import Standing
 from slimdp.annotate.changes import Entry
+from slimdp.annotate.loading import importing
 from slimdp.annotate.people import EditError
 from slimdp.annotate.session import Session
 from slimdp.motion.reach import FrameReach
@@ -107,8 +108,9 @@ class Suggestions:
         boxes = self._session.boxes()
         found = _Looked()
         if self._session.weights is not None:
-            from slimdp.annotate.network import load_network
-            from slimdp.suggest.network import describe_frames
+            with importing():
+                from slimdp.annotate.network import load_network
+                from slimdp.suggest.network import describe_frames
 
             network = load_network(self._session.weights)
             pictures = self._pictures(boxes)

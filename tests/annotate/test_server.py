@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,3 +305,71 @@ def test_other_methods_are_refused(client: TestClient) -> None:
 )
 def test_marks_of_nowhere_are_refused(client: TestClient, query: str) -> None:
     assert client.get(f"/{TOKEN}/api/marks?{query}").status_code == 422
+
+
+class _Failing:
+    """A finder of modules whose import of one fails."""
+
+    def __init__(self, module: str, error: Exception) -> None:
+        self._module, self._error = module, error
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == self._module:
+            raise self._error
+
+
+#: By what asks for libraries of networks: the module that imports them, and the page's request.
+ASKING = {
+    "proposals": ("slimdp.annotate.network", ("propose", {"picture": 0, "kind": "network", "person": 1})),
+    "detector": ("slimdp.inference.detectors", ("act", {"picture": 0, "action": "detect", "values": {}})),
+    "suggestions": ("slimdp.annotate.network", ("suggest", {})),
+}
+NO_CUDA = "libcudart.so.12: cannot open shared object file"
+
+
+@pytest.mark.parametrize("asking", list(ASKING))
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), "No module named 'torch'"),
+        (
+            ImportError("torch/_C.so:\nundefined symbol: x", name="torch._C"),
+            "torch/_C.so: undefined symbol: x",
+        ),
+        (OSError(NO_CUDA), NO_CUDA),
+        (RuntimeError("function already has a docstring"), "function already has a docstring"),  # tried again
+    ],
+    ids=["missing", "symbol", "cuda", "again"],
+)
+def test_a_library_that_cannot_be_loaded_stops_networks_alone(
+    open_session: Callable[..., Opened],
+    monkeypatch: pytest.MonkeyPatch,
+    asking: str,
+    error: Exception,
+    said: str,
+) -> None:
+    client = _serve(open_session(weights="people-192"))
+    assert box(client).status_code == 200
+    module, (verb, values) = ASKING[asking]
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_Failing(module, error), *sys.meta_path])
+    answer = post(client, verb, **values)
+    while verb == "suggest" and answer.json()["working"] is not None:
+        answer = post(client, verb, **values)
+    told = answer.json()["note" if verb == "suggest" else "error"]
+    assert answer.status_code == (200 if verb == "suggest" else 422)
+    assert told.startswith(
+        f"torch cannot be loaded, which networks and detectors need: {said}. Labelling by hand"
+    )
+    assert post(client, "undo", picture=0).json()["people"] == []
+
+
+def test_a_library_of_one_detector_is_named(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime")
+
+    monkeypatch.setattr("slimdp.inference.detectors.make_detector", missing)
+    answer = post(client, "act", picture=0, action="detect", values={})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("onnxruntime cannot be loaded")
