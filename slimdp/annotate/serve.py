@@ -58,6 +58,7 @@ def annotate(
     from slimdp.annotate.media import open_media
     from slimdp.annotate.server import make_app
     from slimdp.annotate.session import Session
+    from slimdp.annotate.suggestions import Suggestions
     from slimdp.annotate.views import surface_identity
     from slimdp.inference.weights import find_weights
 
@@ -74,7 +75,10 @@ def annotate(
     with open_document(labels, surface.layout, surface_identity(surface), names) as document:
         session = Session(document, media, surface, settings.weights, settings.detector)
         threading.Thread(target=session.views.paint_all, daemon=True).start()
-        with closing(socket.create_server(("127.0.0.1", settings.port))) as listening:
+        with (
+            closing(socket.create_server(("127.0.0.1", settings.port))) as listening,
+            closing(Suggestions(session, settings.flow)) as suggestions,
+        ):
             port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
             address = f"http://127.0.0.1:{port}/{token}/"
             say(f"labels of {counted(len(media), 'picture')} go to {labels}; stop with Ctrl-C")
@@ -82,7 +86,7 @@ def annotate(
             if settings.browser:
                 webbrowser.open(address)
             config = uvicorn.Config(
-                make_app(session, token, port, settings.flow), log_level="warning", access_log=False,
+                make_app(session, token, port, suggestions), log_level="warning", access_log=False,
                 ws="none", server_header=False, timeout_graceful_shutdown=2,
             )  # fmt: skip
             uvicorn.Server(config).run(sockets=[listening])

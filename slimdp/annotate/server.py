@@ -48,12 +48,13 @@ _ALWAYS = {
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(session: Session, token: str, port: int, flow: Path | None = None) -> ASGIApp:
+def make_app(session: Session, token: str, port: int, suggestions: Suggestions | None = None) -> ASGIApp:
     """The application of a session; it answers to 127.0.0.1 and localhost at a port, below /TOKEN/.
 
-    Pictures to label next are suggested by a store of `flow`, if there is one.
+    `suggestions` say which pictures to label next, and are closed by whoever made them; None: those of the
+    session without flow.
     """
-    pages = _Routes(session, Suggestions(session, flow))
+    pages = _Routes(session, suggestions or Suggestions(session))
     routes = [
         Route("/{token}/", pages.page),
         Route("/{token}/page/{name}", pages.page),

@@ -45,13 +45,21 @@ class _Looked:
     reach: FrameReach | None = None
 
 
+class _StoppedError(Exception):
+    """The thread shall end."""
+
+
 class Suggestions:
-    """Ranks a session's pictures; `flow` is a store with the flow of its video, None for none."""
+    """Ranks a session's pictures; `flow` is a store with the flow of its video, None for none.
+
+    Close it before Python ends: a thread that is within torch then would abort the process.
+    """
 
     def __init__(self, session: Session, flow: Path | None = None) -> None:
         self._session, self._flow = session, flow
         self._lock = threading.Lock()
         self._worker: threading.Thread | None = None
+        self._stopped = threading.Event()
         self._standing = Standing("beginning", "pictures", 0)
         self._looked = _Looked()
         self._failure = ""
@@ -86,11 +94,19 @@ class Suggestions:
             "suggested": [each.frame for each in found],
         }  # fmt: skip
 
+    def close(self) -> None:
+        """Stop looking at the pictures, and wait until the thread has ended, after one picture at most."""
+        with self._lock:
+            self._stopped.set()
+        if self._worker is not None:
+            self._worker.join()
+
     def _is_working(self) -> bool:
         """Begin to look at the pictures at the first call, and say whether that goes on."""
         with self._lock:
-            if self._worker is None and self.method != "even":
-                self._worker = threading.Thread(target=self._look, daemon=True)
+            if self._worker is None and self.method != "even" and not self._stopped.is_set():
+                # No daemon: Python waits for it, too, where `close` is interrupted.
+                self._worker = threading.Thread(target=self._look)
                 self._worker.start()
             return self._worker is not None and self._worker.is_alive()
 
@@ -99,6 +115,8 @@ class Suggestions:
     def _look(self) -> None:
         try:
             self._looked = self._found()
+        except _StoppedError:
+            return
         except Exception as error:  # whatever it is, the page shall not wait for ever
             foreseen = isinstance(error, (EditError, FlowCacheError, ValueError, OSError))
             _LOG.warning("no picture is suggested by network or flow: %s", error, exc_info=not foreseen)
@@ -112,12 +130,13 @@ class Suggestions:
                 from slimdp.annotate.network import load_network
                 from slimdp.suggest.network import describe_frames
 
+            self._go_on(self._standing)  # torch takes seconds to load
             network = load_network(self._session.weights)
             pictures = self._pictures(boxes)
             features, uncertainty = describe_frames(network.model, pictures, network.crop)
             found = _Looked(features, uncertainty)
         if self._flow is not None:
-            self._standing = Standing("following the flow", "pictures", 0)
+            self._go_on(Standing("following the flow", "pictures", 0))
             found = dataclasses.replace(found, reach=self._measured(self._flow, boxes))
         return found
 
@@ -126,7 +145,7 @@ class Suggestions:
     ) -> Iterator[tuple[np.ndarray, Sequence[np.ndarray]]]:
         media = self._session.media
         for number, image in enumerate(media.in_order()):
-            self._standing = Standing("looking at the pictures", "pictures", number, len(media))
+            self._go_on(Standing("looking at the pictures", "pictures", number, len(media)))
             yield image, boxes.get(number, ())
 
     def _measured(self, flow: Path, boxes: dict[int, list[np.ndarray]]) -> FrameReach:
@@ -141,7 +160,13 @@ class Suggestions:
 
     def _followed(self, number: int) -> None:
         total = len(self._session.media)
-        self._standing = Standing("following the flow", "pictures", number, total)
+        self._go_on(Standing("following the flow", "pictures", number, total))
+
+    def _go_on(self, standing: Standing) -> None:
+        """Say how far it is; raises _StoppedError where nobody waits for it any more."""
+        if self._stopped.is_set():
+            raise _StoppedError
+        self._standing = standing
 
 
 def is_labelled(entry: Entry) -> bool:

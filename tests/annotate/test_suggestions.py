@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ import torch
 pytest.importorskip("httpx", reason="needs httpx: pip install -e '.[dev]'")
 pytest.importorskip("starlette", reason="needs starlette: pip install -e '.[annotate]'")
 
+from annotation_page import served
 from starlette.testclient import TestClient
 
 from flow_cache.__main__ import main as flow_main
+from flow_cache.images import save_png
+from flow_cache.runtime.command_line import INTERRUPTED
 from flow_cache.runtime.progress import Standing
 from slimdp.__main__ import main
 from slimdp.annotate import network
@@ -52,7 +57,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def client_of(opened: Opened, flow: Path | None = None) -> TestClient:
-    app = make_app(opened.session, TOKEN, PORT, flow)
+    app = make_app(opened.session, TOKEN, PORT, Suggestions(opened.session, flow))
     client = TestClient(app, headers=HEADERS, raise_server_exceptions=False)
     assert client.post(f"/{TOKEN}/api/claim", json={"page": PAGE}).status_code == 200
     return client
@@ -153,6 +158,75 @@ def test_the_work_is_told_while_it_goes_on(
     outline(opened, 0)  # clicks go on meanwhile
     here.append(1)
     assert 0 not in arrived(client)["suggested"]
+
+
+def test_the_network_is_stopped_between_pictures(
+    open_session: Callable[..., Opened], clip: Path, small_network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_session(clip / "clip", frames=True, weights=small_network)
+    image, begun = opened.session.media.read(0), threading.Event()
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            yield image
+            begun.set()
+
+    monkeypatch.setattr(opened.session.media, "in_order", endless)
+    suggestions = Suggestions(opened.session)
+    assert suggestions.ask()["working"] is not None
+    assert begun.wait(60)
+    worker = suggestions._worker
+    assert worker is not None
+    suggestions.close()
+    assert not worker.is_alive()
+    suggestions.close()
+    Suggestions(opened.session).close()
+
+
+def test_flow_is_stopped_between_frames(
+    open_session: Callable[..., Opened], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed, third = [], threading.Event()
+    tell = Suggestions._followed
+
+    def held(self: Suggestions, number: int) -> None:
+        followed.append(number)
+        if number == 2:
+            third.set()
+            assert self._stopped.wait(60)
+        tell(self, number)
+
+    monkeypatch.setattr(Suggestions, "_followed", held)
+    suggestions = Suggestions(open_session(clip / "clip", frames=True).session, clip / "flow.h5")
+    suggestions.ask()
+    assert third.wait(60)
+    worker = suggestions._worker
+    assert worker is not None
+    suggestions.close()
+    assert not worker.is_alive()
+    assert followed == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_the_network_looks_ends_as_any_other(tmp_path: Path) -> None:
+    """Of the process: a thread within torch aborts it as Python ends."""
+    pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[annotate]'")
+    import httpx
+
+    (tmp_path / "many").mkdir()
+    for number in range(100):
+        save_png(tmp_path / "many" / f"{number}.png", np.zeros((48, 64, 3), np.uint8))
+    with served(tmp_path / "many", tmp_path / "labels.json", "--weights", "people-128") as (process, address):
+
+        def answer(verb: str) -> Any:
+            said = httpx.post(f"{address}api/{verb}", json={"page": PAGE}, timeout=60, trust_env=False)
+            return said.json()
+
+        answer("claim")
+        while (working := answer("suggest")["working"]) is not None and not working["done"]:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == INTERRUPTED
 
 
 def test_flow_leads_to_a_frame_of_each_scene(
