@@ -60,7 +60,9 @@ def train_until(
 
 
 # The run saves after steps 1 to 3 of a stage, then the stage's file: four times a stage.
-@pytest.mark.parametrize("saves", [1, 3, 4, 6, 7])
+@pytest.mark.parametrize(
+    "saves", [3, 4, *(pytest.param(saves, marks=pytest.mark.slow) for saves in (1, 6, 7))]
+)
 def test_a_resumed_run_ends_with_the_same_bits(
     straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
@@ -76,7 +78,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
 
 
 # What the stage began with is saved first, then steps 1 to 3, then the stage's file.
-@pytest.mark.parametrize("saves", [1, 3, 5])
+@pytest.mark.parametrize("saves", [3, *(pytest.param(saves, marks=pytest.mark.slow) for saves in (1, 5))])
 def test_a_stage_goes_part_of_the_way_back_to_what_it_began_with(
     straight: tuple[TrainConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
