@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from flow_cache.runtime.command_line import add_input, add_output
 from slimdp.commands.arguments import NAMED_WEIGHTS, WEIGHT_NAMES, add_flow, add_surface, whole
@@ -48,6 +49,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _annotate(options: argparse.Namespace) -> None:
+    # Should a network be asked, threads of torch would spin on the cores that serve the page.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from slimdp.annotate.serve import AnnotateSettings, annotate
 
     settings = AnnotateSettings(
