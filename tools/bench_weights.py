@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="new processes (default 5)")
     parser.add_argument("--crops", type=int, default=30, help="after the first, in each (default 30)")
     parser.add_argument("--limit", type=float, default=1.0, metavar="S", help="to the first crop (default 1)")
-    parser.add_argument("--limit-crop", type=float, default=50.0, metavar="MS", help="a crop (default 50)")
+    parser.add_argument("--limit-crop", type=float, default=25.0, metavar="MS", help="a crop (default 25)")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once:
